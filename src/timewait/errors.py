@@ -3,26 +3,20 @@
 Split by who can act.  A misbehaving peer is an event or an observation, never one of these.
 """
 
-from enum import IntEnum
 
-
-class Exit(IntEnum):
+class Exit:
     """Exit statuses of the command, the same for every subcommand (docs/reference/exit-status.md)."""
 
-    OK = 0
-    """The run ended as asked."""
-    FAILED = 1
-    """The experiment ran, and a connect failed."""
-    USAGE = 64
-    """The command line cannot be meant as it stands (EX_USAGE of sysexits.h)."""
-    UNAVAILABLE = 69
-    """This machine cannot do it, or may not; the reason is printed (EX_UNAVAILABLE of sysexits.h)."""
+    OK: int = 0  # the run ended as asked
+    FAILED: int = 1  # the experiment ran, and a connect failed
+    USAGE: int = 64  # the command line cannot be meant as it stands: EX_USAGE of sysexits.h
+    UNAVAILABLE: int = 69  # this machine cannot do it, or may not: EX_UNAVAILABLE of sysexits.h
 
 
 class TimewaitError(Exception):
     """Base of all errors meant for the user.  `what` is the first line, `hint` the way on (may be empty)."""
 
-    status = Exit.UNAVAILABLE
+    status: int = Exit.UNAVAILABLE
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
@@ -38,5 +32,3 @@ class UsageError(TimewaitError):
 
 class UnavailableError(TimewaitError):
     """The machine cannot do it, or this user may not."""
-
-    status = Exit.UNAVAILABLE

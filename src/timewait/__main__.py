@@ -1,0 +1,5 @@
+"""`python -m timewait`."""
+
+from timewait.cli import main
+
+main()

@@ -1,0 +1,221 @@
+"""The kernel world: a host that is real sockets in a private network namespace, or the machine's own stack.
+
+Each host is an agent process (`system.agent`) that this one asks over a socket pair.  The agent dies with the thread
+that made the host, and its namespace with it.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import timewait
+from timewait.clock import Duration, Instant
+from timewait.endpoint import Endpoint
+from timewait.errors import UnavailableError
+from timewait.lab.host import PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
+from timewait.system import agent
+from timewait.system.sock_diag import ALL_STATES
+from timewait.system.socket_table import Socket
+
+_PACKAGE_PARENT = str(Path(timewait.__file__).parent.parent)
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from timewait.system import agent
+agent.main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "private")
+"""
+
+
+class KernelHost:
+    """A host of the kernel world; see `lab.host.Host` for what it does.  To be used by the thread that made it."""
+
+    def __init__(self, *, private: bool = True) -> None:
+        """Start the agent.  Raises `UnavailableError` where this user may not have a namespace of its own."""
+        self.private = private
+        self._number = 0
+        self._interrupted = False
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # -I -S: the agent needs the standard library and this package, nothing else, and starts twice as fast.
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", "-c", _START, _PACKAGE_PARENT),
+                    *(str(theirs.fileno()), str(os.getpid()), "private" if private else "here"),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for this process to judge
+            )
+        self._control = ours
+        try:
+            self._read(0)
+        except BaseException:
+            self.end()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int:
+        """The agent's process id: its /proc/PID/ns/net is the host's namespace."""
+        return self._process.pid
+
+    def end(self) -> None:
+        """End the agent and, with it, its namespace.  May be called again."""
+        self._control.close()
+        try:
+            self._process.wait(0.2)  # it leaves when it sees the other end closed
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def interrupt(self) -> None:
+        """Make the call under way, or else the next one, raise `InterruptedCallError`.  Safe in a signal handler."""
+        self._interrupted = True
+        try:
+            self._control.send(agent.CANCEL, socket.MSG_DONTWAIT)
+        except OSError:
+            return  # no agent, nothing to interrupt
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        if self._interrupted:
+            self._interrupted = False
+            raise InterruptedCallError
+        self._number += 1
+        try:
+            self._control.sendall(pickle.dumps((self._number, operation, arguments)))
+        except OSError:
+            raise self._gone() from None
+        answer = self._read(self._number)
+        if isinstance(answer, agent.Answer) and answer.error == agent.CANCELLED:
+            self._interrupted = False
+            raise InterruptedCallError
+        return answer
+
+    def _read(self, number: int) -> Any:
+        message = agent.receive_parts(self._control)
+        if not message:
+            raise self._gone()
+        answered, ok, value = pickle.loads(message)
+        assert answered == number, f"the agent answered request {answered}, not {number}"
+        if not ok:
+            raise value
+        return value
+
+    def _gone(self) -> UnavailableError:
+        status = self._process.wait()
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return UnavailableError(f"the agent process in the private namespace ended unexpectedly, {how}")
+
+    # -- the contract ------------------------------------------------------------------------------------------------
+
+    def listen(self, at: Endpoint, *, reuse_address: bool = True, backlog: int = 128) -> Outcome:
+        """See `Host.listen`."""
+        return Outcome(
+            *self._ask("listen", address=at.address, port=at.port, reuse_address=reuse_address, backlog=backlog)
+        )
+
+    def connect(
+        self,
+        to: Endpoint,
+        *,
+        source: Endpoint | None = None,
+        late: bool = False,
+        reuse_address: bool = False,
+        options: Mapping[str, int] | None = None,
+        timeout: Duration = PATIENCE,
+    ) -> Outcome:
+        """See `Host.connect`."""
+        return Outcome(
+            *self._ask(
+                "connect",
+                address=to.address,
+                port=to.port,
+                source=None if source is None else tuple(source),
+                late=late,
+                reuse_address=reuse_address,
+                options=dict(options or {}),
+                timeout=timeout,
+            )
+        )
+
+    def accept(self, listener: int, *, timeout: Duration = PATIENCE) -> Outcome:
+        """See `Host.accept`."""
+        return Outcome(*self._ask("accept", handle=listener, timeout=timeout))
+
+    def send(self, connection: int, data: bytes, *, timeout: Duration = PATIENCE) -> Outcome:
+        """See `Host.send`."""
+        return Outcome(*self._ask("send", handle=connection, data=data, timeout=timeout))
+
+    def receive(self, connection: int, limit: int = 65536, *, timeout: Duration = PATIENCE) -> Outcome:
+        """See `Host.receive`."""
+        return Outcome(*self._ask("receive", handle=connection, limit=limit, timeout=timeout))
+
+    def half_close(self, connection: int) -> Outcome:
+        """See `Host.half_close`."""
+        return Outcome(*self._ask("half_close", handle=connection))
+
+    def close(self, connection: int) -> Outcome:
+        """See `Host.close`."""
+        return Outcome(*self._ask("close", handle=connection))
+
+    def abort(self, connection: int) -> Outcome:
+        """See `Host.abort`."""
+        return Outcome(*self._ask("abort", handle=connection))
+
+    def set_option(self, connection: int, name: str, value: int) -> Outcome:
+        """See `Host.set_option`."""
+        return Outcome(*self._ask("set_option", handle=connection, name=name, value=value))
+
+    def info(self, connection: int) -> ConnectionInfo:
+        """See `Host.info`."""
+        return ConnectionInfo(*self._ask("info", handle=connection))
+
+    def wait(self, duration: Duration) -> None:
+        """See `Host.wait`."""
+        self._ask("wait", duration=duration)
+
+    def now(self) -> Instant:
+        """See `Host.now`: CLOCK_MONOTONIC."""
+        now: Instant = self._ask("now")
+        return now
+
+    def circumstances(self) -> dict[str, str]:
+        """See `Host.circumstances`."""
+        name = os.uname()
+        stack = "private namespace" if self.private else "the machine's own stack"
+        return {"world": "kernel", "kernel": f"{name.sysname} {name.release}", "stack": stack}
+
+    def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
+        """See `Host.sockets`."""
+        found: list[Socket] = self._ask("sockets", mask=ALL_STATES, local_port=local_port, peer_port=peer_port)
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """See `Host.counters`: names as in /proc/net."""
+        read: dict[str, int] = self._ask("counters")
+        return read
+
+    def sysctl(self, name: str) -> str | None:
+        """See `Host.sysctl`."""
+        value: str | None = self._ask("sysctl", name=name)
+        return value
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        """See `Host.set_sysctl`; refused on the machine's own stack."""
+        self._ask("set_sysctl", name=name, value=value)

@@ -1,0 +1,1 @@
+"""Results -> text, data: how things look, and nothing about what they mean."""
