@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from timewait.errors import UsageError
 
-MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, an IPv4 address in an IPv6 socket: RFC 4291 section 2.5.5.2
-
 
 class Endpoint(NamedTuple):
     """One end of a connection.  `address` is text in its canonical form, without brackets; port 0 means any."""

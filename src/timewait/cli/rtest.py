@@ -34,7 +34,7 @@ Exit status: 0 the run ended as asked, 1 a connect failed, 64 usage, 69 this mac
 """
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType[Duration]):
     """A duration in seconds, such as 1.1; kept in nanoseconds."""
 
     name = "seconds"

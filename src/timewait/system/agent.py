@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from timewait.clock import MS, Duration, Instant
 from timewait.errors import TimewaitError, UnavailableError
 from timewait.system import counters, netns, socket_table, sysctl
+from timewait.system.sock_diag import STATES
 from timewait.system.socket_table import Socket
 
 CANCEL: Final = b"cancel"
@@ -222,7 +223,7 @@ class Agent:
     def do_info(self, handle: int) -> tuple[str, bool]:
         """The connection's state as RFC 9293 prints it, and whether it uses timestamps: struct tcp_info."""
         info = self._sockets[handle].getsockopt(socket.IPPROTO_TCP, TCP_INFO, 8)
-        return socket_table.STATES[info[0]], bool(info[5] & TCPI_OPT_TIMESTAMPS)
+        return STATES[info[0]], bool(info[5] & TCPI_OPT_TIMESTAMPS)
 
     # -- the host ---------------------------------------------------------------------------------------------------
 

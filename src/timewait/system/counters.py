@@ -4,8 +4,6 @@
 value).  net/ipv4/proc.c.
 """
 
-from pathlib import Path
-
 from timewait.errors import UnavailableError
 
 _PAIRED = ("netstat", "snmp")
@@ -32,7 +30,8 @@ def sockstat() -> dict[str, int]:
 
 def _text(name: str) -> str:
     try:
-        return Path("/proc/net", name).read_text()
+        with open(f"/proc/net/{name}") as file:
+            return file.read()
     except FileNotFoundError:
         return ""
     except OSError as error:

@@ -142,7 +142,7 @@ def _enter_through_owner(handle: int) -> bool:
     except OSError:
         return False
     try:
-        return _LIBC.setns(owner, CLONE_NEWUSER) == 0 and _LIBC.setns(handle, CLONE_NEWNET) == 0
+        return bool(_LIBC.setns(owner, CLONE_NEWUSER) == 0 and _LIBC.setns(handle, CLONE_NEWNET) == 0)
     finally:
         os.close(owner)
 

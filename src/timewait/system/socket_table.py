@@ -3,20 +3,20 @@
 For a table of a million rows that only wants counting, see `census`.
 """
 
-import _socket as socket
 from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import NamedTuple
 
 from timewait.clock import MS, Duration
-from timewait.endpoint import MAPPED, Endpoint
+from timewait.endpoint import Endpoint
 from timewait.system.netlink import DumpState, InterruptedDumpError, NetlinkError
 from timewait.system.sock_diag import (
     INET_DIAG_SKV6ONLY,
     LISTEN,
-    RECORD_SIZE,
     STATES,
     TIMER_TIME_WAIT,
+    address_text,
+    attribute,
     runs,
     state_mask,
 )
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # After the netlink header: family, state, timer; ports; addresses; interface, cookie; expires, receive and
 # send queue, uid, inode.
 _RECORD = Struct("=16x BBBx 2s2s 16s16s I8s IIIII".replace(" ", ""))
-_ATTRIBUTE = Struct("=HH")
 _ATTEMPTS = 4
 
 
@@ -54,17 +53,6 @@ class Socket(NamedTuple):
     v6_only: bool = False
 
 
-def address_text(family: int, packed: bytes) -> str:
-    """Return the address of 16 bytes as text; an IPv4-mapped one as the IPv4 address that it is."""
-    if family == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, packed[:4])
-    if family != socket.AF_INET6:
-        raise NetlinkError(f"a record of the socket dump has the unknown address family {family}")
-    if packed.startswith(MAPPED):
-        return socket.inet_ntop(socket.AF_INET, packed[12:])
-    return socket.inet_ntop(socket.AF_INET6, packed)
-
-
 def rows(run: "Run") -> Iterator[Socket]:
     """Yield the rows of one run.  Raises `NetlinkError` where a record cannot be one."""
     buffer, start, end, length = run
@@ -86,26 +74,13 @@ def rows(run: "Run") -> Iterator[Socket]:
             inode,
             interface,
             cookie,
-            bool(_attribute(buffer, at, length, INET_DIAG_SKV6ONLY)),
+            bool(attribute(buffer, at, length, INET_DIAG_SKV6ONLY)),
         )
 
 
-def _attribute(buffer: bytearray, at: int, length: int, wanted: int) -> int:
-    """Return the first byte of an attribute of a record, 0 when it is absent."""
-    here, end = at + RECORD_SIZE, at + length
-    while here + _ATTRIBUTE.size <= end:
-        size, kind = _ATTRIBUTE.unpack_from(buffer, here)
-        if size < _ATTRIBUTE.size or here + size > end:
-            raise NetlinkError(f"an attribute of a socket record claims {size} bytes where {end - here} are left")
-        if kind == wanted and size > _ATTRIBUTE.size:
-            return buffer[here + _ATTRIBUTE.size]
-        here += (size + 3) & ~3
-    return 0
-
-
-def stream(mask: int, state: DumpState, *, local_port: int = 0, peer_port: int = 0) -> Iterator[Socket]:
+def stream(mask: int, state: DumpState, *, local_port: int = 0, peer_port: int = 0, peer: str = "") -> Iterator[Socket]:
     """Yield the sockets of this network namespace as the kernel hands them out; `state` tells of interruptions."""
-    for run in runs(mask, state, local_port=local_port, peer_port=peer_port):
+    for run in runs(mask, state, local_port=local_port, peer_port=peer_port, peer=peer):
         yield from rows(run)
 
 

@@ -151,9 +151,10 @@ def run(host: Host, parameters: Parameters, tell: Callable[[str, dict[str, Any]]
         host.set_sysctl(name, value)
     record.settings = {name: host.sysctl(name) for name in SYSCTLS}
     before = host.counters()
+    rounds = _Rounds(host, parameters, record, tell)
     tell("closer", {"closer": parameters.closer.value})
     try:
-        _Rounds(host, parameters, record, tell).run()
+        rounds.run()
     except InterruptedCallError:
         record.interrupted = True
     record.sockets = four_tuple(host, parameters)
