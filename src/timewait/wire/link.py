@@ -27,19 +27,16 @@ _FAMILIES: Final = (2, 10, 24, 28, 30)
 
 def strip(link: int, frame: bytes) -> bytes:
     """Return the IP packet in `frame`, captured on a link of type `link`; padding after the packet may remain."""
-    match link:
-        case 101 | 228 | 229:
-            return _checked(frame)
-        case 1:
-            return _typed(frame, 14, 12)
-        case 113:
-            return _typed(frame, 16, 14)
-        case 276:
-            return _typed(frame, 20, 0)
-        case 0 | 108:
-            return _family(link, frame)
-        case other if other in _OTHER_RAW:
-            return _checked(frame)
+    if link in (RAW, IPV4, IPV6, *_OTHER_RAW):
+        return _checked(frame)
+    if link == ETHERNET:
+        return _typed(frame, 14, 12)
+    if link == LINUX_SLL:
+        return _typed(frame, 16, 14)
+    if link == LINUX_SLL2:
+        return _typed(frame, 20, 0)
+    if link in (NULL, LOOP):
+        return _family(link, frame)
     raise WireError(f"frames of link type {link} are not read here")
 
 
