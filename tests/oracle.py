@@ -21,15 +21,14 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from scapy.layers import inet, inet6, l2
     from scapy.packet import Packet, Raw
-    from scapy.utils import PcapNgReader, PcapReader, PcapWriter, RawPcapNgWriter, RawPcapReader, RawPcapWriter
+    from scapy.utils import PcapNgReader, PcapNgWriter, PcapReader, RawPcapReader, RawPcapWriter
 
 __all__ = [
     "Packet",
     "PcapNgReader",
+    "PcapNgWriter",
     "PcapReader",
-    "PcapWriter",
     "Raw",
-    "RawPcapNgWriter",
     "RawPcapReader",
     "RawPcapWriter",
     "colons",
