@@ -117,6 +117,7 @@ def test_what_ip_said_comes_back_too(sent: Packet) -> None:
     assert packet.parse_packet(packet.build(*sent)) == sent
 
 
+@pytest.mark.rfc("MUST-2")
 @few
 @given(packets())
 def test_scapy_builds_the_same_bytes(sent: Packet) -> None:

@@ -8,6 +8,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import Final, NamedTuple
 
+from timewait.wire.checksum import fill
 from timewait.wire.errors import WireError
 
 # Protocol and next-header numbers: the IANA registry "Protocol Numbers".
@@ -60,7 +61,7 @@ def build(
             fragment = 0x4000 if dont_fragment else 0
             total = 20 + size
             words = 0x4500 + tos + total + identification + fragment + (ttl << 8) + protocol
-            checksum = -(words + int.from_bytes(source + destination)) % 65535
+            checksum = fill(words + int.from_bytes(source + destination))
             return _V4.pack(0x45, tos, total, identification, fragment, ttl, protocol, checksum, source, destination)
         if len(source) == 16 == len(destination):
             if not 0 <= tos <= 255:
