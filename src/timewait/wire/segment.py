@@ -94,7 +94,7 @@ class Segment(NamedTuple):
     """One segment: immutable, comparable, cheap to make.
 
     Addresses are packed bytes (4 for IPv4, 16 for IPv6) and both of one family.  `seq`, `ack`: 32 bits; `window`: as
-    on the wire, not scaled; `options`: in the order of the wire, padding included as `NoOperation`/`EndOfOptions`.
+    on the wire, not scaled; `options`: in the order of the wire; which padding counts as one: see `options`.
     """
 
     source: bytes
