@@ -10,6 +10,7 @@ from struct import Struct
 from timewait.system.netlink import (
     DATAGRAM_SIZE,
     NLM_F_DUMP_INTR,
+    SEQUENCE,
     DumpSocket,
     DumpState,
     NetlinkError,
@@ -78,7 +79,7 @@ MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, an IPv4 address in an IPv6 so
 # struct inet_diag_req: family, lengths and extensions; id (ports, addresses, interface, cookie); state mask; table.
 _REQUEST = Struct("=4x2s2s44xII")
 _ALIGNED = 4
-_HEAD = Struct("=IHH")  # nlmsg_len, nlmsg_type, nlmsg_flags
+_HEAD = Struct("=IHHI")  # nlmsg_len, nlmsg_type, nlmsg_flags, nlmsg_seq
 _ATTRIBUTE = Struct("=HH")  # struct nlattr: length, kind
 _FILTER = Struct("=HHBBHBBxxi")  # attribute, instruction, condition
 
@@ -129,12 +130,12 @@ def uniform_length(datagram: memoryview) -> int:
     """Return the length that every message of a datagram has, all being records and none interrupted; else 0."""
     if len(datagram) < RECORD_SIZE:
         return 0
-    length, kind, flags = _HEAD.unpack_from(datagram)
+    length, kind, flags, sequence = _HEAD.unpack_from(datagram)
     if length < RECORD_SIZE or length % _ALIGNED or len(datagram) % length:
         return 0
-    if kind != TCPDIAG_GETSOCK or flags & NLM_F_DUMP_INTR:
+    if kind != TCPDIAG_GETSOCK or flags & NLM_F_DUMP_INTR or sequence != SEQUENCE:
         return 0
-    return length if same(datagram, 0, length, 4) and same(datagram, 4, length, 4) else 0
+    return length if all(same(datagram, at, length, 4) for at in (0, 4, 8)) else 0
 
 
 def runs(
