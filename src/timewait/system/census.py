@@ -234,8 +234,9 @@ def _merge(
         found[key] = [count, least, most]
         return
     numbers[0] += count
-    numbers[1] = min(numbers[1], least)
-    numbers[2] = max(numbers[2], most)
+    if least != NO_TIMER:
+        numbers[1] = least if numbers[1] == NO_TIMER else min(numbers[1], least)
+        numbers[2] = max(numbers[2], most)
 
 
 class NumpyCensus(Census):
