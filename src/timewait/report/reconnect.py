@@ -82,7 +82,8 @@ def _turn(record: Record, explanation: Explanation) -> str:
     goal = "the next connect succeeds" if record.failure else "the next connect fails"
     if repeats_first_account(record, explanation.rule):
         goal = "EADDRNOTAVAIL, as in the first account,"
-    return f"{goal} with any one of: {', '.join(_unbroken(way) for way in explanation.turns)}"
+    ways = [_unbroken(way) for way in explanation.turns]
+    return f"{goal} with {ways[0]}" if len(ways) == 1 else f"{goal} with any one of: {', '.join(ways)}"
 
 
 def _circumstances(record: Record) -> str:
