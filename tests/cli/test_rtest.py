@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from needs import OrdinaryUser, ordinary_user, require_namespaces
+from needs import OrdinaryUser, missing, ordinary_user, require_namespaces
 from timewait.cli.group import run
 from timewait.errors import TimewaitError
 
@@ -224,3 +224,12 @@ def test_help_and_version_and_completion_work(capsys: pytest.CaptureFixture[str]
         text=True,
     )
     assert "rtest" in done.stdout
+
+
+def test_an_ordinary_user_is_kept_out_of_another_s_namespace(somebody: OrdinaryUser) -> None:
+    if os.geteuid() != 0:
+        missing("only root has a process that others may not look into: run as root")
+    done = somebody.run(["sockets", "--netns", str(os.getpid())])
+    assert done.returncode == 69
+    assert "hint:  run as root" in done.stderr
+    assert "Traceback" not in done.stderr

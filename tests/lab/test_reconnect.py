@@ -15,6 +15,7 @@ from timewait.errors import UnavailableError
 from timewait.lab import matrix
 from timewait.lab.catalog.reconnect import Attempt, Binding, Closer, Parameters, PeerClose, Record, expected, run
 from timewait.lab.explanation import explain_run
+from timewait.lab.host import MACHINE
 from timewait.lab.kernel import KernelHost
 from timewait.lab.rules import judge
 
@@ -241,3 +242,10 @@ def test_a_real_time_wait_refuses_for_60_seconds_and_not_for_64() -> None:
         early, late, over, lasted = pool.map(on_a_host, jobs)
     assert (early, late, over) == ("EADDRNOTAVAIL", "EADDRNOTAVAIL", "")
     assert 60 <= lasted <= 64.5
+
+
+def test_on_the_machine_s_own_stack_no_sysctl_is_advised() -> None:
+    record = on_kernel()
+    everything = explain_run(record).turns
+    record.circumstances["stack"] = MACHINE
+    assert set(everything) - set(explain_run(record).turns) == {"--timestamps off", "--bind ephemeral"}

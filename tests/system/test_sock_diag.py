@@ -152,3 +152,18 @@ def test_the_request_asks_for_both_families_and_the_states_and_ports_named() -> 
     assert struct.unpack_from(">HH", body, 4) == (443, 80)
     assert struct.unpack_from("=I", body, 52) == (1 << 6,)
     assert len(body) == 60
+
+
+def test_a_kernel_without_socket_dumps_is_named_with_a_way_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EPROTONOSUPPORT from socket(): no NETLINK_SOCK_DIAG; ENOENT from the kernel's answer: no tcp_diag."""
+
+    def refuse(*_: object) -> object:
+        raise OSError(93, os.strerror(93))
+
+    monkeypatch.setattr("timewait.system.netlink.socket.socket", refuse)
+    with pytest.raises(NetlinkError, match="no socket dump") as caught:
+        DumpSocket()
+    assert "tcp_diag" in caught.value.hint
+    with pytest.raises(NetlinkError, match="no socket dump") as caught:
+        read(error(-2))
+    assert "tcp_diag" in caught.value.hint

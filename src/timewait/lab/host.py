@@ -44,6 +44,7 @@ class InterruptedCallError(Exception):
 
 
 PATIENCE: Duration = 10 * SECOND
+MACHINE = "the machine's own stack"  # what `circumstances` calls a host that is not private
 
 
 class Host(Protocol):

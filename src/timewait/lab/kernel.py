@@ -19,7 +19,7 @@ import timewait
 from timewait.clock import Duration, Instant
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
-from timewait.lab.host import PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
+from timewait.lab.host import MACHINE, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
 from timewait.system import agent
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
@@ -198,7 +198,7 @@ class KernelHost:
     def circumstances(self) -> dict[str, str]:
         """See `Host.circumstances`."""
         name = os.uname()
-        stack = "private namespace" if self.private else "the machine's own stack"
+        stack = "private namespace" if self.private else MACHINE
         return {"world": "kernel", "kernel": f"{name.sysname} {name.release}", "stack": stack}
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:

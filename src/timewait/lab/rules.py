@@ -54,7 +54,7 @@ RULES: Final = {
             "B",
             True,
             "the port was chosen by bind(), and the waiting connection had used timestamps: taken over at once",
-            "beyond RFC 9293 (3.10.1: OPEN in TIME-WAIT is an error); PAWS, RFC 7323 5, stands in for the wait",
+            "Beyond RFC 9293 (3.10.1: OPEN in TIME-WAIT is an error); PAWS, RFC 7323 5, stands in for the wait",
             f"{_CHECK} (twp = NULL: no sysctl, no delay)",
         ),
         Rule(
@@ -62,7 +62,7 @@ RULES: Final = {
             "E",
             True,
             "connect() chose the port; timestamps, tcp_tw_reuse and the delay all allow taking it over",
-            "beyond RFC 9293 (3.10.1: OPEN in TIME-WAIT is an error); PAWS, RFC 7323 5, stands in for the wait",
+            "Beyond RFC 9293 (3.10.1: OPEN in TIME-WAIT is an error); PAWS, RFC 7323 5, stands in for the wait",
             f"{_CHECK} (tcp_tw_reuse, tcp_tw_reuse_delay)",
         ),
         Rule(

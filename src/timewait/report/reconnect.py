@@ -1,6 +1,7 @@
 """How a run of the founding experiment, and its matrix, are shown: lines of text, or data for JSON."""
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any, Final
@@ -72,7 +73,7 @@ def time_left(left: Duration | None) -> str:
 
 def _counters(record: Record) -> str:
     shown = [f"{name.split('.')[1]}{_SPACE}+{record.counters[name]}" for name in COUNTERS if record.counters.get(name)]
-    whole = " (counted for the whole machine)" if record.circumstances.get("stack") != "private namespace" else ""
+    whole = "" if record.private else " (counted for the whole machine)"
     return ("  ".join(shown) or "none of the counters that matter here") + whole
 
 
@@ -95,14 +96,13 @@ def _circumstances(record: Record) -> str:
 
 def _labelled(label: str, text: str, width: int) -> Iterator[str]:
     """Yield text wrapped beside a label."""
-    for line in textwrap.wrap(
-        text,
-        width,
-        initial_indent=label.ljust(_LABEL),
-        subsequent_indent=" " * _LABEL,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ):
+    yield from _wrapped(label.ljust(_LABEL) + text, width, " " * _LABEL)
+
+
+def _wrapped(text: str, width: int, indent: str) -> Iterator[str]:
+    """Yield the lines of a paragraph; a number and its unit stay together."""
+    bound = re.sub(r"(?<=\d) (?=(s|ms|us|ns)\b)", _SPACE, text)
+    for line in textwrap.wrap(bound, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False):
         yield line.replace(_SPACE, " ")
 
 
@@ -116,7 +116,7 @@ def _unbroken(text: str) -> str:
 def matrix_lines(found: list[Cell], width: int) -> Iterator[str]:
     """Yield the matrix as a table, each cell with the letter of its rule, and the rules that occur below it."""
     head = ["TIMESTAMPS", "TW_REUSE", "BIND"]
-    head += [f"{closer.upper()} CLOSES" + (f", {readable(pause)}" if pause else "") for closer, pause in ENDINGS]
+    head += [f"AND {readable(pause)} PAUSE" if pause else f"{closer.upper()} CLOSES" for closer, pause in ENDINGS]
     rows = []
     for line in lines(found):
         asked = line[0].parameters
@@ -127,12 +127,9 @@ def matrix_lines(found: list[Cell], width: int) -> Iterator[str]:
     present = {cell.decided.rule.id for cell in found if cell.decided.rule}
     for rule in RULES.values():
         if rule.id in present:
-            yield from textwrap.wrap(
-                f"{rule.letter}  {rule.says}. {rule.rfc}. Linux: {rule.kernel}.",
-                width,
-                subsequent_indent="   ",
-                break_long_words=False,
-            )
+            yield from _wrapped(f"{rule.letter}  {rule.says}.", width, "   ")
+            yield from _wrapped(f"   {rule.rfc}.", width, "   ")
+            yield from _wrapped(f"   Linux: {rule.kernel}.", width, "   ")
 
 
 def _result(attempt: Attempt) -> str:

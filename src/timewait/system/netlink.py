@@ -90,6 +90,8 @@ def _raise_code(datagram: "memoryview", at: int, length: int) -> None:
     if length < HEADER_SIZE + _ERRNO.size:
         return
     (code,) = _ERRNO.unpack_from(datagram, at + HEADER_SIZE)
+    if code == -errno.ENOENT:
+        raise _no_diag(errno.ENOENT)  # the netlink family exists, its TCP part does not
     if code < 0:
         raise NetlinkError(f"the kernel refused the socket dump: {os.strerror(-code)}", code=-code)
 
