@@ -157,6 +157,11 @@ class _Printer:
         # Names alone where they tell the ends apart; with ports where there are several connections.
         within = any(self.names.get(s.source) == self.names.get(s.destination) for *_, s, _ in moved)
         self.ports = len(pairs) > 1 or within
+        # Ends that several others talk to: what is said of such an end has to name the other one too.
+        ends = [end for pair in pairs for end in pair]
+        self.shared = {end for end in ends if ends.count(end) > 1}
+        # A host that talks to itself on one address: the ports say all.
+        self.bare = len({address for address, _ in ends}) == 1
         self.digits = _digits([entry.time - self.zero for entry in trace.entries])
         self.width = max((len(self._way(entry.segment)) for entry in moved), default=0)
 
@@ -167,8 +172,15 @@ class _Printer:
                 comment = "; ".join(word for word in (fate.value, note) if word)
                 text = f"{self._way(segment).ljust(self.width)}  {self._segment(segment)}"
                 text += f"  # {comment}" if comment else ""
-            case Happened(host=host, event=event):
-                text = f"{host.ljust(self.width)}  {self._event(event)}"
+            case Happened(event=Entered(connection, state, until)):
+                end = self._end(*connection[:2]).ljust(self.width)
+                other = f" ({self._end(*connection[2:])})" if connection[:2] in self.shared else ""
+                text = f"{end}  {state}{other}" + (f" until {self._time(until)}" if until is not None else "")
+            case Happened(event=Dropped(segment, reason)):
+                end = self._end(segment.destination, segment.destination_port).ljust(self.width)
+                text = f"{end}  not taken: {self._segment(segment)}: {reason.meaning}"
+            case Happened(host=host, event=Failed(handle, error)):
+                text = f"{host.ljust(self.width)}  socket {handle}: {error}"
             case Called(host=host, call=call, result=result):
                 text = f"{host.ljust(self.width)}  {call} = {result}"
         return f"{self._time(entry.time):>{self.digits + 4}}  {text}".rstrip()
@@ -177,22 +189,12 @@ class _Printer:
         return f"{(at - self.zero) / SECOND:.{self.digits}f}"
 
     def _end(self, address: bytes, port: int) -> str:
-        name = self.names.get(address) or str(ip_address(address))
+        name = "" if self.bare else self.names.get(address) or str(ip_address(address))
         return f"{name}:{port}" if self.ports else name
 
     def _way(self, segment: Segment) -> str:
         source = self._end(segment.source, segment.source_port)
         return f"{source} > {self._end(segment.destination, segment.destination_port)}"
-
-    def _event(self, event: Entered | Dropped | Failed) -> str:
-        match event:
-            case Entered(connection, state, until):
-                which = f" (port {connection[1]} to {connection[3]})" if self.ports else ""
-                return f"{state}{which}" + (f" until {self._time(until)}" if until is not None else "")
-            case Dropped(segment, reason):
-                return f"not taken: {self._segment(segment)}: {reason.meaning}"
-            case Failed(handle, error):
-                return f"socket {handle}: {error}"
 
     def _segment(self, segment: Segment) -> str:
         forth = segment[:4]

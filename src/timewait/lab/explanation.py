@@ -8,6 +8,7 @@ from typing import Final
 
 from timewait.clock import SECOND, readable
 from timewait.lab.catalog.reconnect import Attempt, PeerClose, Record, turns
+from timewait.lab.host import OWN_STACK
 from timewait.lab.rules import Rule
 
 # What a full socket on the client's four-tuple means, by its state.
@@ -72,7 +73,7 @@ def explain_run(record: Record) -> Explanation:
         *_aftermath(record),
     ]
     if decided.rule.id != "unexplained":
-        explanation.turns = turns(record.parameters, record.settings, failure is None)
+        explanation.turns = turns(record)
     return explanation
 
 
@@ -166,7 +167,7 @@ def _aftermath(record: Record) -> list[str]:
     found = []
     if record.parameters.linger0:
         found.append("SO_LINGER zero resets: the other side reads ECONNRESET, and what was not sent yet is lost.")
-    if record.circumstances.get("stack") != "private namespace" and any(row.mini for row in record.sockets):
+    if record.circumstances.get("stack") == OWN_STACK and any(row.mini for row in record.sockets):
         left = max(row.time_left or 0 for row in record.sockets)
         found.append(f"On the machine's own stack the four-tuple stays taken for {readable(left)} more.")
     return found

@@ -13,7 +13,7 @@ from timewait.clock import MS, Duration
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
 from timewait.lab.host import Host, InterruptedCallError, Outcome
-from timewait.lab.rules import LINUX_TIME_WAIT, Holder, Rule, Situation, explain, judge
+from timewait.lab.rules import LINUX, Holder, Policy, Rule, Situation, explain, judge
 from timewait.system.counters import moved
 from timewait.system.socket_table import Socket
 
@@ -123,6 +123,7 @@ class Record:
 
     parameters: Parameters
     circumstances: dict[str, str] = field(default_factory=dict)
+    policy: Policy = LINUX
     settings: dict[str, str | None] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     connected: int = 0
@@ -146,7 +147,7 @@ def run(host: Host, parameters: Parameters, tell: Callable[[str, dict[str, Any]]
     `tell` hears of each step as it happens: "closer", "connecting", "failed", with its data.  Raises
     `UnavailableError` where the host cannot be set up.
     """
-    record = Record(parameters, host.circumstances())
+    record = Record(parameters, host.circumstances(), host.policy())
     for name, value in parameters.sysctls().items():
         host.set_sysctl(name, value)
     record.settings = {name: host.sysctl(name) for name in SYSCTLS}
@@ -224,8 +225,9 @@ class _Rounds:
 
     def _situation(self) -> Situation:
         ends: dict[str, Holder] = {}
+        policy = self.record.policy
         for row in four_tuple(self.host, self.parameters):
-            age = LINUX_TIME_WAIT - row.time_left if row.time_left is not None else 0
+            age = max(0, policy.wait - row.time_left) if row.time_left is not None else 0
             ends["client" if row.local == self.parameters.client else "server"] = Holder(row.state, row.mini, age)
         settings = self.record.settings
         return Situation(
@@ -234,8 +236,9 @@ class _Rounds:
             timestamps=self.timestamps,
             bound=self.parameters.binding is Binding.EXPLICIT,
             loopback=self.parameters.server.is_loopback,
-            tw_reuse=int(settings["net.ipv4.tcp_tw_reuse"] or 0),
-            delay=int(settings["net.ipv4.tcp_tw_reuse_delay"] or 1000) * MS,
+            tw_reuse=_number(settings["net.ipv4.tcp_tw_reuse"], policy.reuse),
+            delay=_number(settings["net.ipv4.tcp_tw_reuse_delay"], policy.delay // MS) * MS,
+            policy=policy,
         )
 
     def _finish(self, client: int) -> None:
@@ -294,7 +297,7 @@ def transfer(host: Host, sender: int, receiver: int, size: int) -> None:
 # -- what the rules say before anything is run ------------------------------------------------------------------------
 
 
-def expected(parameters: Parameters, settings: dict[str, str | None]) -> Situation:
+def expected(parameters: Parameters, settings: dict[str, str | None], policy: Policy = LINUX) -> Situation:
     """Return what the second connect() meets, by RFC 9293's states alone, on a host with these settings."""
     timestamps = parameters.timestamps
     tw_reuse, delay = parameters.tw_reuse, parameters.tw_reuse_delay
@@ -319,9 +322,15 @@ def expected(parameters: Parameters, settings: dict[str, str | None]) -> Situati
         timestamps=timestamps if timestamps is not None else settings["net.ipv4.tcp_timestamps"] != "0",
         bound=parameters.binding is Binding.EXPLICIT,
         loopback=parameters.server.is_loopback,
-        tw_reuse=tw_reuse if tw_reuse is not None else int(settings["net.ipv4.tcp_tw_reuse"] or 0),
-        delay=(delay if delay is not None else int(settings["net.ipv4.tcp_tw_reuse_delay"] or 1000)) * MS,
+        tw_reuse=tw_reuse if tw_reuse is not None else _number(settings["net.ipv4.tcp_tw_reuse"], policy.reuse),
+        delay=MS
+        * (delay if delay is not None else _number(settings["net.ipv4.tcp_tw_reuse_delay"], policy.delay // MS)),
+        policy=policy,
     )
+
+
+def _number(setting: str | None, otherwise: int) -> int:
+    return otherwise if setting is None else int(setting)
 
 
 # Single options that may turn a result around: how they are written, and what they change.
@@ -344,11 +353,14 @@ _TURNS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 )
 
 
-def turns(parameters: Parameters, settings: dict[str, str | None], ok: bool) -> list[str]:
-    """Return the single options that, by the rules, would turn the result around."""
+def turns(record: Record) -> list[str]:
+    """Return the single options that, by the rules, would turn the result around.  Only settings that exist."""
     found = []
+    parameters, settings = record.parameters, record.settings
     for option, change in _TURNS:
         other = replace(parameters, **change)
-        if other != parameters and judge(expected(other, settings)).allows != ok:
+        if other == parameters or any(settings.get(f"net.ipv4.tcp_{name}", "") is None for name in change):
+            continue
+        if judge(expected(other, settings, record.policy)).allows != (record.failure is None):
             found.append(option)
     return found
