@@ -276,13 +276,13 @@ def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event
 
 
 def orphan_wait(conn: Connection) -> int | None:
-    """Return how long FIN-WAIT-2 may last once the user is gone; None: for ever."""
+    """Return how long FIN-WAIT-2 may last once the user is gone; None: for ever, below 0: not at all."""
     profile = conn.shared.profile
     wait = profile.fin_wait_2
     if conn.options.linger2 is not None:
         wait = conn.options.linger2
-    if wait is None:
-        return None
+    if wait is None or wait < 0:
+        return wait
     return max(wait, profile.fin_wait_2_floor * conn.rto // 2)
 
 

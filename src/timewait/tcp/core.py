@@ -638,7 +638,7 @@ class Core:
             stamp = (wait.ts_recent_at - now, wait.ts_ok)
             answer = min(now - wait.answered, profile.tw_ack_interval)
             times = (wait.expires - now, wait.length, wait.entered - now, answer)
-            waits.append((key, wait.fin_wait_2, wait.rcv_wnd, wait.rcv_scale, wait.port_class, stamp, times))
+            waits.append((key, wait.fin_wait_2, wait.rcv_wnd, wait.window_field, wait.port_class, stamp, times))
         listeners = [
             (each.address, each.port, each.handle, each.backlog, each.half_open, tuple(each.ready), each.options)
             for each in self.listeners.values()
