@@ -1,7 +1,7 @@
 """`play`: a test of one stack written as a packet trace; the trace tells both what is done to it and what it does.
 
-A line is `TIME WHO ...`.  Time is in seconds from the start; sequence numbers count from each side's ISN (a SYN is 0, so
-the first octet is 1), and both ISNs lie just below 2^32.  Done to the stack:
+A line is `TIME WHO ...`.  Time is in seconds from the start; sequence numbers count from each side's ISN (a SYN is 0,
+so the first octet is 1), and both ISNs lie just below 2^32.  Done to the stack:
 
     0.000  peer > us  FIN,ACK seq=1 ack=1          a segment arrives (len=, win=, ts=VALUE/ECHO, urg=)
     0.000  us: close                               a user call: close shutdown abort send N recv N, an option, a sysctl
@@ -12,18 +12,19 @@ Done by the stack, all of it in order, nothing more and nothing less:
     0.000  us > peer  ACK seq=2 ack=2              a segment (only the fields written are compared; len is 0 if not)
     0.000  us  TIME-WAIT until 60.000              a state entered
     0.000  us  fails ECONNRESET                    an error for the user
+    0.000  us  released                            a close that lingered is over
     0.000  us  drops PAWS                          a segment dropped; compared only when the trace has such a line
 
 `...  quiet` at the end only moves the clock.  On failure both traces are printed, the first difference marked.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from timewait.clock import SECOND
 from timewait.tcp import profiles
 from timewait.tcp.connection import Options
-from timewait.tcp.events import Dropped, Entered, Event, Failed, FourTuple, Send
+from timewait.tcp.events import Dropped, Entered, Event, Failed, FourTuple, Released, Send
 from timewait.tcp.profile import IsnScheme, Profile, TimestampScope
 from timewait.tcp.stack import Stack
 from timewait.tcp.states import State
@@ -140,11 +141,11 @@ class Player:
         self.handle = 0
         self.silent = True
         if passive or listening:
-            self.listener = self.stack.socket(Options(reuse_address=True, **_only(self.options)))
+            self.listener = self.stack.socket(replace(self.options, reuse_address=True))
             assert self.stack.bind(self.listener, US, OUR_PORT) is None
             assert self.stack.listen(self.listener, 8) is None
         if not passive:
-            self.handle = self.stack.socket(Options(reuse_address=True, **_only(self.options)))
+            self.handle = self.stack.socket(replace(self.options, reuse_address=True))
             assert self.stack.bind(self.handle, US, OUR_PORT) is None or listening
 
     # --- Stimuli
@@ -227,6 +228,8 @@ class Player:
                 result = stack.take_error(self.handle)
             case "sysctl":
                 stack.set_sysctl(args[0], int(args[1]))
+            case "holds-port":
+                result = stack.ports.held(OUR_PORT)
             case "state":
                 result = stack.state(self.handle)
             case "waiting":
@@ -254,6 +257,8 @@ class Player:
                     self.actual.append(Line(at, "says", f"{state}{ending}"))
                 case Failed(_, error):
                     self.actual.append(Line(at, "says", f"fails {error}"))
+                case Released(_, failure):
+                    self.actual.append(Line(at, "says", f"released {failure or ''}".strip()))
                 case Dropped(_, reason):
                     self.actual.append(Line(at, "says", f"drops {reason.name}"))
                 case _:
@@ -337,13 +342,6 @@ class Player:
     held = False
 
 
-def _only(options: Options) -> dict[str, object]:
-    default = Options()
-    names = ("no_delay", "linger", "linger2", "keep_alive", "keep_idle", "keep_interval", "keep_probes")
-    names += ("user_timeout", "receive_buffer", "send_buffer", "quick_ack")
-    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(default, name)}
-
-
 def pattern(start: int, size: int) -> bytes:
     """Octets that tell their own place in the stream."""
     return bytes((start + each) % 251 for each in range(size))
@@ -365,7 +363,10 @@ def play(
     window: int = 65535,
     **changes: object,
 ) -> Player:
-    """Play a trace against a stack and compare.  `held`: the user closes only the writing side on the way to `start`."""
+    """Play a trace against a stack and compare.
+
+    `held`: the user closes only the writing side on the way to `start`.
+    """
     player = Player(
         profile,
         sysctls=sysctls,

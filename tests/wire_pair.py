@@ -53,7 +53,9 @@ class Pair:
         """Let time pass; every deadline on the way is met."""
         until = self.now + duration
         while True:
-            deadlines = [(at, stack) for stack in (self.client, self.server) if (at := stack.next_deadline()) is not None]
+            deadlines = [
+                (at, stack) for stack in (self.client, self.server) if (at := stack.next_deadline()) is not None
+            ]
             due = [each for each in deadlines if each[0] <= until]
             if not due:
                 break

@@ -5,8 +5,8 @@ R is 1 (nothing came from the peer), S is 2 (our FIN was 1), the window 64240.
 """
 
 import pytest
-from play import play
 
+from play import play
 from timewait.clock import SECOND
 from timewait.tcp.connection import Options
 from timewait.tcp.states import State

@@ -4,28 +4,30 @@ Sources: net/ipv4/inet_hashtables.c (__inet_check_established, __inet_hash_conne
 (tcp_twsk_unique), net/ipv4/inet_connection_sock.c (inet_bind_conflict); all rows measured on 6.18.44.
 """
 
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 
 import pytest
-from wire_pair import Pair
 
 from timewait.clock import MS, SECOND
 from timewait.tcp import isn, ports, profiles
-from timewait.tcp.connection import Options
+from timewait.tcp.connection import DEFAULT_OPTIONS, Options
 from timewait.tcp.events import Errno
 from timewait.tcp.states import State
+from wire_pair import Pair
 
 REUSE = Options(reuse_address=True)
 
 
-def closed_by_client(fixed: bool, timestamps: bool = True, reuse: int = 2, loopback: bool = True, **kw: object) -> Pair:
+def closed_by_client(
+    fixed: bool, timestamps: bool = True, reuse: int = 2, loopback: bool = True, options: Options = REUSE
+) -> Pair:
     """A pair after one connection that the client closed first, its four-tuple in TIME-WAIT."""
     pair = Pair("linux", loopback=loopback)
     pair.client.set_sysctl("tcp_tw_reuse", reuse)
     pair.client.set_sysctl("tcp_timestamps", int(timestamps))
     pair.client.set_sysctl("ip_local_port_range", (40000, 40000))
-    client, server = pair.connection(port=40000 if fixed else None)
+    client, server = pair.connection(port=40000 if fixed else None, options=options)
     pair.close(client)
     pair.close(server, server=True)
     assert pair.client.sockets()[-1].state is State.TIME_WAIT
@@ -103,7 +105,7 @@ def test_a_small_fin_wait_2_is_taken_by_a_fixed_port_only(fixed: bool) -> None:
     pair = Pair("linux", loopback=True)
     pair.client.set_sysctl("tcp_tw_reuse", 1)
     pair.client.set_sysctl("ip_local_port_range", (40000, 40000))
-    client, _ = pair.connection(port=40000 if fixed else None)
+    client, _ = pair.connection(port=40000 if fixed else None, options=REUSE)
     pair.close(client)
     pair.advance(1400 * MS)
     assert pair.client.sockets()[-1].state is State.FIN_WAIT_2
@@ -113,7 +115,7 @@ def test_a_small_fin_wait_2_is_taken_by_a_fixed_port_only(fixed: bool) -> None:
 def test_a_peer_still_in_close_wait_costs_a_reset_and_a_second_syn() -> None:
     """The SYN draws a challenge ACK, our RST kills the peer's half, the SYN is sent again two jiffies later."""
     pair = Pair("linux", loopback=True)
-    client, _ = pair.connection(port=40000)
+    client, _ = pair.connection(port=40000, options=REUSE)
     pair.close(client)
     pair.advance(1400 * MS)
     began = pair.now
@@ -126,7 +128,7 @@ def test_a_peer_still_in_close_wait_costs_a_reset_and_a_second_syn() -> None:
 
 def test_a_full_connection_is_never_taken() -> None:
     pair = Pair("linux", loopback=True)
-    client, _ = pair.connection(port=40000)
+    client, _ = pair.connection(port=40000, options=REUSE)
     pair.client.shutdown(client, pair.now)  # FIN lost on the way: FIN-WAIT-1
     assert pair.client.state(client) is State.FIN_WAIT_1
     assert pair.try_connect(port=40000, options=REUSE) is Errno.EADDRNOTAVAIL
@@ -182,7 +184,7 @@ def test_so_reuseport_on_both_does_too_and_another_address_is_free() -> None:
 
 
 def test_an_ephemeral_wait_blocks_a_servers_bind_and_reserving_the_port_prevents_it() -> None:
-    pair = closed_by_client(fixed=False)
+    pair = closed_by_client(fixed=False, options=DEFAULT_OPTIONS)
     stack = pair.client
     assert stack.bind(stack.socket(REUSE), stack.addresses[0], 40000) is Errno.EADDRINUSE
     stack.set_sysctl("ip_local_reserved_ports", "40000")
@@ -218,7 +220,9 @@ def test_freebsd_answers_eaddrinuse_for_any_live_tuple() -> None:
 # --- The order of the search
 
 
-def order(name: str, count: int, span: tuple[int, int] | None = None, for_bind: bool = False, **kw: object) -> list[int]:
+def order(
+    name: str, count: int, span: tuple[int, int] | None = None, for_bind: bool = False, **kw: object
+) -> list[int]:
     profile = profiles.get(name).changed(**kw)
     table = ports.PortTable()
     return list(islice(ports.candidates(table, profile, span, 0x1234_5678_9ABC_DEF0, Random(1), for_bind), count))
@@ -235,7 +239,7 @@ def test_linux_tries_the_low_ends_parity_first_and_the_other_only_then() -> None
 def test_a_range_of_the_sockets_own_drops_the_parity_rule() -> None:
     tried = order("linux", 4096, (40000, 44095))
     assert sorted(tried) == list(range(40000, 44096))
-    assert all((b - a) % 4096 == 1 for a, b in zip(tried, tried[1:], strict=False))
+    assert all((b - a) % 4096 == 1 for a, b in pairwise(tried))
 
 
 def test_the_next_search_starts_past_the_port_just_taken() -> None:

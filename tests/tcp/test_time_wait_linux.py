@@ -5,8 +5,8 @@ segments.  R is 2 (the peer's FIN was 1), S is 2 (ours was 1), T, the newest tim
 """
 
 import pytest
-from play import play
 
+from play import play
 from timewait.tcp.states import State
 
 ACK = "10.000  us > peer  ACK seq=2 ack=2"

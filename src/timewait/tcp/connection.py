@@ -106,6 +106,7 @@ class Connection:
         "duplicate_acks",
         "end_at",
         "error",
+        "fin_again",
         "fin_queued",
         "fin_sent",
         "first_sent_at",
@@ -202,6 +203,7 @@ class Connection:
         self.buffer_seq = (iss + 1) & MASK
         self.fin_queued = False
         self.fin_sent = False
+        self.fin_again = False
         self.own_mss = own_mss
         self.peer_mss = profile.sender_default_mss
         self.mss = min(own_mss, profile.sender_default_mss)

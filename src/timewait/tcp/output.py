@@ -115,7 +115,8 @@ def emit_opening(conn: Connection, flags: int, now: Instant, out: list[Event]) -
     conn.shared.counters["OutSegs"] += 1
     conn.last_ack_sent = conn.rcv_nxt
     conn.ack_now = False
-    conn.snd_nxt = (conn.iss + 1) & MASK
+    if conn.snd_nxt == conn.iss:
+        conn.snd_nxt = (conn.iss + 1) & MASK
 
 
 def emit_reset(conn: Connection, now: Instant, out: list[Event], seq: int | None = None) -> None:

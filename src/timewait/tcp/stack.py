@@ -194,12 +194,14 @@ class Stack(Core):
         return None, self._open_actively(socket, key, fixed, now)
 
     def _source_for(self, remote: bytes) -> bytes:
-        if remote in self.addresses or is_loopback(remote):
+        """Return the address to send from, as a routing table of one link and loopback would."""
+        if remote in self.addresses:
             return remote
+        near = is_loopback(remote)
         for address in self.addresses:
-            if len(address) == len(remote) and not is_loopback(address):
+            if len(address) == len(remote) and is_loopback(address) == near:
                 return address
-        return b""
+        return (b"\x7f\0\0\1" if len(remote) == 4 else remote) if near else b""
 
     def _find_port(self, socket: Socket, local: bytes, remote: bytes, port: int, now: Instant) -> int | None:
         """Search a port for this destination, in the profile's order; None: all are taken."""

@@ -44,7 +44,8 @@ def unpack_key(packed: bytes) -> FourTuple:
 class TimeWait:
     """What is kept of a connection: R and S (RCV.NXT, SND.NXT), the window, timestamps, times.
 
-    `window_field` is the window as the header said it on entry; `entered` is what a delay before reuse counts from; `answered` when a rate-limited answer was last sent.
+    `window_field` is the window as the header said it on entry; `entered` is what a delay before reuse counts from;
+    `answered` when a rate-limited answer was last sent.
     """
 
     __slots__ = (
@@ -55,13 +56,13 @@ class TimeWait:
         "length",
         "port_class",
         "rcv_nxt",
-        "window_field",
         "rcv_wnd",
         "snd_nxt",
         "ts_offset",
         "ts_ok",
         "ts_recent",
         "ts_recent_at",
+        "window_field",
     )
 
     rcv_nxt: int
@@ -210,8 +211,9 @@ def _is_old(wait: TimeWait, stamp: Timestamps, profile: Profile, now: Instant) -
 def _judge_reset(wait: TimeWait, segment: Segment, stamp: Timestamps | None, profile: Profile, now: Instant) -> Verdict:
     """RST: RFC 9293 section 3.10.7.4, second, with RFC 1337 F1 (ignore) and F2 (old timestamp)."""
     ignored = Verdict(Reason.TW_RST_IGNORED)
+    offset = diff(segment.seq, wait.rcv_nxt)
     if profile.tw_rst is ResetRule.IGNORE:
-        return ignored
+        return Verdict(Reason.TW_RST_IGNORED, restart=profile.tw_rst_restarts and offset == 0)
     if (
         profile.tw_rst_paws
         and wait.ts_ok
@@ -221,7 +223,6 @@ def _judge_reset(wait: TimeWait, segment: Segment, stamp: Timestamps | None, pro
         and now - wait.ts_recent_at < profile.tw_rst_paws
     ):
         return Verdict(Reason.TW_PAWS, paws=True)
-    offset = diff(segment.seq, wait.rcv_nxt)
     if offset == 0 or (profile.tw_rst is ResetRule.IN_WINDOW and 0 < offset < wait.rcv_wnd):
         return Verdict(Reason.TW_RST_IGNORED, Input.RST)
     if profile.tw_rst is ResetRule.EXACT_OR_CHALLENGE and 0 < offset < wait.rcv_wnd:
