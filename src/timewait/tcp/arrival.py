@@ -251,7 +251,7 @@ def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event
     """ACK: RFC 9293 section 3.10.7.4, fifth.  Return whether the segment is to be looked at further."""
     offset = diff(segment.ack, conn.snd_una)
     ahead = (conn.snd_nxt - conn.snd_una) & MASK
-    if conn.state is SYN_RECEIVED:
+    if conn.snd_una == conn.iss:
         if not 0 < offset <= ahead:
             out.append(Dropped(segment, Reason.BAD_ACK_OF_SYN))
             emit_reset(conn, now, out, segment.ack)
@@ -259,8 +259,9 @@ def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event
         sender.opening_is_over(conn)
         conn.snd_wnd = conn.max_snd_wnd = segment.window << conn.snd_scale
         conn.snd_wl1, conn.snd_wl2 = segment.seq, segment.ack
-        step(conn, Input.ACK_OF_SYN, out)
-        arm_keep_alive(conn, now)
+        if conn.state is SYN_RECEIVED:
+            step(conn, Input.ACK_OF_SYN, out)
+            arm_keep_alive(conn, now)
     if offset > ahead:
         out.append(Dropped(segment, Reason.ACK_TOO_NEW))
         _answer_limited(conn, segment, now, out, "TCPACKSkippedSeq")
@@ -271,18 +272,20 @@ def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event
         return False
     if sender.acknowledged(conn, segment, now, out):
         step(conn, Input.ACK_OF_FIN, out)
+        if conn.state is TIME_WAIT and segment.flags & FIN and conn.shared.profile.closing_answers_fin:
+            emit(conn, ACK, conn.snd_nxt, now, out)
         return conn.state is FIN_WAIT_2
     return True
 
 
 def orphan_wait(conn: Connection) -> int | None:
-    """Return how long FIN-WAIT-2 may last once the user is gone; None: for ever."""
+    """Return how long FIN-WAIT-2 may last once the user is gone; None: for ever, below 0: not at all."""
     profile = conn.shared.profile
     wait = profile.fin_wait_2
     if conn.options.linger2 is not None:
         wait = conn.options.linger2
-    if wait is None:
-        return None
+    if wait is None or wait < 0:
+        return wait
     return max(wait, profile.fin_wait_2_floor * conn.rto // 2)
 
 

@@ -146,11 +146,12 @@ def candidates(
 
 
 def _by_parity(start: int, even: int, odd_first: bool) -> Iterator[int]:
+    if even == 1:
+        yield 0
+        return
     for odd in (1, 0) if odd_first else (0, 1):
         for step in range(0, even, 2):
-            offset = (start + step) % even + odd
-            if offset < even or even == 1:
-                yield offset
+            yield (start + step) % even + odd
 
 
 def note_success(table: PortTable, profile: Profile, span: tuple[int, int] | None, port: int, hashed: int) -> None:

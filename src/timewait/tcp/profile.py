@@ -186,6 +186,8 @@ class Profile:
     tw_rst: ResetRule = ResetRule.EXACT_OR_CHALLENGE
     tw_rst_paws: Duration = 0
     """For how long after the newest timestamp a RST with an older one has no effect; 0: never.  RFC 1337 F2."""
+    tw_rst_restarts: bool = False
+    """Whether a RST at RCV.NXT that is ignored restarts the wait."""
     tw_syn: SynRule = SynRule.RFC6191
     tw_syn_reply: SynReply = SynReply.CHALLENGE
     tw_syn_ack_is_syn: bool = True
@@ -245,6 +247,8 @@ class Profile:
     """For the whole stack; 0: no limit."""
     closing_repeats_fin: bool = False
     """Whether the answer to the FIN that leads to CLOSING is our own FIN again."""
+    closing_answers_fin: bool = False
+    """Whether the peer's FIN again, now covering ours, is answered on the way from CLOSING to TIME-WAIT."""
     paws_valid: Duration = 24 * 86400 * SECOND
     timestamps_required: bool = True
     """Drop segments without the timestamp that was negotiated (RFC 7323 section 3.2, a SHOULD)."""

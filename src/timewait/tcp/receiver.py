@@ -142,8 +142,7 @@ def take_fin(conn: Connection, now: Instant, out: list[Event]) -> None:
     step(conn, Input.FIN, out)
     profile = conn.shared.profile
     if was is FIN_WAIT_1 and conn.state is CLOSING and profile.closing_repeats_fin and conn.fin_sent:
-        conn.resend_at = now  # our FIN again, with the newer acknowledgment, instead of a bare ACK
-        conn.ack_now = False
+        conn.fin_again = True  # our FIN again, with the newer acknowledgment, instead of a bare ACK
     elif profile.fin_ack_delayed and conn.ping_pong and not conn.pieces and was is not FIN_WAIT_1:
         conn.ack_now = False
         if conn.ack_at == NEVER:

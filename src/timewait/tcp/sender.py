@@ -9,7 +9,7 @@ from timewait.tcp import scoreboard
 from timewait.tcp.connection import NEVER, Connection, Recovery
 from timewait.tcp.events import Event, Writable
 from timewait.tcp.output import emit, emit_opening
-from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
+from timewait.tcp.states import FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 from timewait.wire.segment import ACK, FIN, PSH, Segment
 from timewait.wire.seq import MASK, diff, gt, le, lt
 
@@ -25,14 +25,21 @@ def flush(conn: Connection, now: Instant, out: list[Event]) -> None:
     """Send what may be sent, and the acknowledgment that is due if nothing carried it."""
     if conn.buffer or conn.fin_queued:
         transmit(conn, now, out)
+    if conn.fin_again:
+        conn.fin_again = False
+        send_range(conn, conn.fin_seq, 0, now, out)
     if conn.ack_now:
         emit(conn, ACK, conn.snd_nxt, now, out)
 
 
 def transmit(conn: Connection, now: Instant, out: list[Event]) -> None:
     """Send data and FIN as far as window, congestion window and Nagle's rule let it, lost data first."""
-    if conn.snd_una == conn.iss or (conn.fin_sent and conn.recovery is _NONE):
-        return  # our SYN is not acknowledged yet, or all has been sent
+    if conn.fin_sent and conn.recovery is _NONE:
+        return  # all has been sent
+    if conn.snd_una == conn.iss:
+        if conn.state is FIN_WAIT_1 and not conn.buffer:
+            send_range(conn, conn.snd_nxt, 0, now, out)  # CLOSE in SYN-RECEIVED with nothing queued: section 3.10.4
+        return
     recovery = conn.recovery
     if recovery is Recovery.TIMEOUT:
         _resend_all(conn, now, out)
@@ -140,7 +147,7 @@ def send_opening(conn: Connection, now: Instant, out: list[Event]) -> None:
         conn.first_sent_at = now
         conn.timed_seq = (conn.iss + 1) & MASK
         conn.timed_at = now
-    emit_opening(conn, ACK if conn.state is SYN_RECEIVED else 0, now, out)
+    emit_opening(conn, 0 if conn.state is SYN_SENT else ACK, now, out)
     conn.resend_at = now + conn.rto
 
 

@@ -194,12 +194,14 @@ class Stack(Core):
         return None, self._open_actively(socket, key, fixed, now)
 
     def _source_for(self, remote: bytes) -> bytes:
-        if remote in self.addresses or is_loopback(remote):
+        """Return the address to send from, as a routing table of one link and loopback would."""
+        if remote in self.addresses:
             return remote
+        near = is_loopback(remote)
         for address in self.addresses:
-            if len(address) == len(remote) and not is_loopback(address):
+            if len(address) == len(remote) and is_loopback(address) == near:
                 return address
-        return b""
+        return (b"\x7f\0\0\1" if len(remote) == 4 else remote) if near else b""
 
     def _find_port(self, socket: Socket, local: bytes, remote: bytes, port: int, now: Instant) -> int | None:
         """Search a port for this destination, in the profile's order; None: all are taken."""
@@ -249,8 +251,7 @@ class Stack(Core):
         if wait is not None:
             self._forget(key, packed, wait, None)
             self.counters["TWRecycled"] += 1
-        iss = self.first_number(key, now, wait)
-        conn = self.new_connection(key, socket.options, iss, False, now)
+        conn = self.new_connection(key, socket.options, False, now, wait)
         if wait is not None and wait.ts_ok:
             conn.ts_recent = wait.ts_recent
             conn.ts_recent_at = wait.ts_recent_at

@@ -15,13 +15,14 @@ from timewait.clock import Duration, Instant
 from timewait.tcp.arrival import find_timestamps
 from timewait.tcp.connection import Connection
 from timewait.tcp.events import FourTuple, Reason
+from timewait.tcp.output import offer_window
 from timewait.tcp.profile import NoAckRule, Profile, ResetRule, SynReply, SynRule
 from timewait.tcp.states import Event as Input
 from timewait.wire.segment import ACK, FIN, RST, SYN, Segment, Timestamps
 from timewait.wire.seq import MASK, diff, gt, lt
 
 _PORTS = Struct("!HH")
-_RECORD = Struct("!IIIIIBBHqqqqq")
+_RECORD = Struct("!IIIIIBHHqqqqq")
 _TS = 1
 _FIN_WAIT_2 = 2
 # No answer was sent yet: longer ago than any limit.
@@ -43,7 +44,8 @@ def unpack_key(packed: bytes) -> FourTuple:
 class TimeWait:
     """What is kept of a connection: R and S (RCV.NXT, SND.NXT), the window, timestamps, times.
 
-    `entered` is what a delay before reuse counts from; `answered` when a rate-limited answer was last sent.
+    `window_field` is the window as the header said it on entry; `entered` is what a delay before reuse counts from;
+    `answered` when a rate-limited answer was last sent.
     """
 
     __slots__ = (
@@ -54,19 +56,19 @@ class TimeWait:
         "length",
         "port_class",
         "rcv_nxt",
-        "rcv_scale",
         "rcv_wnd",
         "snd_nxt",
         "ts_offset",
         "ts_ok",
         "ts_recent",
         "ts_recent_at",
+        "window_field",
     )
 
     rcv_nxt: int
     snd_nxt: int
     rcv_wnd: int
-    rcv_scale: int
+    window_field: int
     ts_ok: bool
     ts_recent: int
     ts_offset: int
@@ -85,7 +87,7 @@ class TimeWait:
         wait.rcv_nxt = conn.rcv_nxt
         wait.snd_nxt = conn.snd_nxt
         wait.rcv_wnd = conn.rcv_wnd
-        wait.rcv_scale = conn.rcv_scale
+        wait.window_field = offer_window(conn)
         wait.ts_ok = conn.ts_ok
         wait.ts_recent = conn.ts_recent
         wait.ts_offset = conn.ts_offset
@@ -107,7 +109,7 @@ class TimeWait:
             self.ts_recent,
             self.ts_offset,
             (_TS if self.ts_ok else 0) | (_FIN_WAIT_2 if self.fin_wait_2 else 0),
-            self.rcv_scale,
+            self.window_field,
             self.port_class,
             self.ts_recent_at,
             self.entered,
@@ -127,7 +129,7 @@ class TimeWait:
             wait.ts_recent,
             wait.ts_offset,
             flags,
-            wait.rcv_scale,
+            wait.window_field,
             wait.port_class,
             wait.ts_recent_at,
             wait.entered,
@@ -138,11 +140,6 @@ class TimeWait:
         wait.ts_ok = flags & _TS != 0
         wait.fin_wait_2 = flags & _FIN_WAIT_2 != 0
         return wait
-
-    @property
-    def window_field(self) -> int:
-        """The window as the header says it: what it was on entry."""
-        return min(self.rcv_wnd >> self.rcv_scale, 0xFFFF)
 
 
 class Verdict(NamedTuple):
@@ -214,8 +211,9 @@ def _is_old(wait: TimeWait, stamp: Timestamps, profile: Profile, now: Instant) -
 def _judge_reset(wait: TimeWait, segment: Segment, stamp: Timestamps | None, profile: Profile, now: Instant) -> Verdict:
     """RST: RFC 9293 section 3.10.7.4, second, with RFC 1337 F1 (ignore) and F2 (old timestamp)."""
     ignored = Verdict(Reason.TW_RST_IGNORED)
+    offset = diff(segment.seq, wait.rcv_nxt)
     if profile.tw_rst is ResetRule.IGNORE:
-        return ignored
+        return Verdict(Reason.TW_RST_IGNORED, restart=profile.tw_rst_restarts and offset == 0)
     if (
         profile.tw_rst_paws
         and wait.ts_ok
@@ -225,7 +223,6 @@ def _judge_reset(wait: TimeWait, segment: Segment, stamp: Timestamps | None, pro
         and now - wait.ts_recent_at < profile.tw_rst_paws
     ):
         return Verdict(Reason.TW_PAWS, paws=True)
-    offset = diff(segment.seq, wait.rcv_nxt)
     if offset == 0 or (profile.tw_rst is ResetRule.IN_WINDOW and 0 < offset < wait.rcv_wnd):
         return Verdict(Reason.TW_RST_IGNORED, Input.RST)
     if profile.tw_rst is ResetRule.EXACT_OR_CHALLENGE and 0 < offset < wait.rcv_wnd:

@@ -54,7 +54,7 @@ def _back_off(conn: Connection, profile: Profile) -> None:
 
 def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
     profile = conn.shared.profile
-    if sender.is_opening(conn) and conn.snd_una == conn.iss:
+    if conn.snd_una == conn.iss:
         _resend_opening(conn, profile, now, out)
         return
     nothing_sent = conn.snd_una == conn.snd_nxt

@@ -1,7 +1,7 @@
 """How real stacks differ, as data: one file of values a stack, each value with its source.
 
 Knows which profiles there are.  Leaves what a value means to `tcp.profile` and what it does to the engine.  Most
-come from source or documents; "measured" says on what.
+come from source or documents ("read"), some from memory of them, to be looked up ("recalled"); "measured" says on what.
 """
 
 from difflib import get_close_matches
