@@ -21,8 +21,8 @@ from timewait.system.socket_table import Socket
 from timewait.tcp import profiles
 from timewait.tcp.connection import Connection
 from timewait.tcp.events import Errno, Events
-from timewait.tcp.profile import Profile, Reuse, SynRule
-from timewait.tcp.settings import SettingError
+from timewait.tcp.profile import Profile, Reuse, SynRule, Sysctl
+from timewait.tcp.settings import SettingError, parse
 from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
 from timewait.trace import Called
 
@@ -59,8 +59,13 @@ _OPTIONS: Final[dict[str, tuple[str, int]]] = {
     "TCP_KEEPCNT": ("keep_probes", 1),
     "IP_LOCAL_PORT_RANGE": ("local_port_range", 0),
 }
-# Settings that every profile has under some name; and one that means nothing where nobody is unprivileged.
-_COMMON: Final = {"net.ipv4.tcp_timestamps": "timestamps", "net.ipv4.ip_local_port_range": "ephemeral_range"}
+# Settings that can be made on every profile, by whatever name its stack has for them.  A stack without such a setting
+# is then one that was built with the other value.
+_COMMON: Final = {
+    "net.ipv4.tcp_timestamps": ("timestamps", Sysctl("timestamps", 1, choices={0: False, 1: True})),
+    "net.ipv4.ip_local_port_range": ("ephemeral_range", Sysctl("ephemeral_range", (1, 65535), low=1, high=65535)),
+}
+# It means nothing where nobody is unprivileged.
 _NOT_NEEDED: Final = "net.ipv4.ip_unprivileged_port_start"
 
 _Result = TypeVar("_Result")
@@ -312,29 +317,39 @@ class EngineHost:
 
     def sysctl(self, name: str) -> str | None:
         """See `Host.sysctl`: what the profile's stack has."""
-        try:
-            value = self.stack.get_sysctl(self._own_name(name))
-        except SettingError:
+        own = self._own_name(name)
+        if own is not None:
+            value: Any = self.stack.get_sysctl(own)
+        elif name in _COMMON:
+            value = getattr(self.stack.profile, _COMMON[name][0])
+        else:
             return None
-        return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        if isinstance(value, tuple):
+            return " ".join(map(str, value))
+        return str(int(value)) if isinstance(value, bool) else str(value)
 
     def set_sysctl(self, name: str, value: str) -> None:
         """See `Host.set_sysctl`."""
         if name == _NOT_NEEDED:
             return
+        own = self._own_name(name)
         try:
-            self.stack.set_sysctl(self._own_name(name), value)
+            if own is None and name in _COMMON:
+                field, sysctl = _COMMON[name]
+                changed = self.stack.profile.changed(**{field: parse(name, sysctl, value)})
+                self.stack.shared.profile = changed
+            else:
+                self.stack.set_sysctl(own or name, value)
         except SettingError as error:
             raise UnavailableError(error.what, error.hint) from None
 
-    def _own_name(self, name: str) -> str:
-        """Return the name that this profile's stack has for a setting that all stacks have."""
+    def _own_name(self, name: str) -> str | None:
+        """Return the name of a setting in this profile's stack; None if it has no such setting."""
         sysctls = self.stack.profile.sysctls
-        if name in _COMMON and name not in sysctls:
-            for own, sysctl in sysctls.items():
-                if sysctl.field == _COMMON[name]:
-                    return own
-        return name
+        if name in sysctls:
+            return name
+        field = _COMMON[name][0] if name in _COMMON else ""
+        return next((own for own, sysctl in sysctls.items() if sysctl.field == field), None)
 
 
 class _Failed(Exception):  # noqa: N818 - not an error of ours: the outcome of a call
