@@ -72,11 +72,15 @@ _Result = TypeVar("_Result")
 
 
 class EngineHost:
-    """A host of the engine world; see `lab.host.Host` for what it does.  Several may share one network."""
+    """A host of the engine world; see `lab.host.Host` for what it does.  Several may share one network.
 
-    def __init__(self, network: Network, node: Node) -> None:
+    `call`: how long each call takes, besides waiting.
+    """
+
+    def __init__(self, network: Network, node: Node, *, call: Duration = CALL) -> None:
         self.network = network
         self.node = node
+        self.call = call
         self.stack = node.stack
         self._interrupted = False
         self._profile = node.stack.profile.name
@@ -111,7 +115,7 @@ class EngineHost:
             value = work()
         except _Failed as failed:
             name, value = failed.call, failed.error
-        self.network.run(CALL)
+        self.network.run(self.call)
         error = str(value) if isinstance(value, Errno) else ""
         if self.network.trace is not None:
             done = f"{len(value)} octets" if isinstance(value, bytes) else "done" if value is None else str(value)
