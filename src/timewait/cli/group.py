@@ -12,6 +12,8 @@ from timewait.errors import Exit, TimewaitError, UsageError
 COMMANDS = {
     "rtest": ("timewait.cli.rtest", "rtest", "Connect to itself over one four-tuple, again and again, and say why."),
     "sockets": ("timewait.cli.sockets_command", "sockets", "List or count this host's TCP sockets, TIME-WAIT first."),
+    "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
+    "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
     "completion": ("timewait.cli.completion", "completion", "Print the completion script of a shell."),
 }
 
@@ -20,6 +22,8 @@ Examples:
   timewait rtest 44400 s                     the server closes first
   timewait rtest 44400 c --timestamps off    the client, without timestamps
   timewait rtest --matrix                    36 combinations at once
+  timewait rtest --matrix --world both       the kernel and our own TCP side by side
+  timewait profiles linux freebsd --diff     what two stacks do differently
   timewait sockets --group destination       who this host waits for
 
 \b

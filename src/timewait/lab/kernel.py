@@ -19,7 +19,8 @@ import timewait
 from timewait.clock import Duration, Instant
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
-from timewait.lab.host import MACHINE, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
+from timewait.lab.host import OWN_STACK, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
+from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
@@ -28,6 +29,7 @@ _PACKAGE_PARENT = str(Path(timewait.__file__).parent.parent)
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
 agent.main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "private")
 """
@@ -198,8 +200,12 @@ class KernelHost:
     def circumstances(self) -> dict[str, str]:
         """See `Host.circumstances`."""
         name = os.uname()
-        stack = "private namespace" if self.private else MACHINE
+        stack = "private namespace" if self.private else OWN_STACK
         return {"world": "kernel", "kernel": f"{name.sysname} {name.release}", "stack": stack}
+
+    def policy(self) -> Policy:
+        """See `Host.policy`."""
+        return LINUX
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
         """See `Host.sockets`."""
