@@ -1,0 +1,662 @@
+"""What a stack is made of: its tables, and the moves between them.  The user's calls are in `stack`.
+
+A segment finds its connection, its TIME-WAIT record, its listener, or nobody (RFC 9293 section 3.10.7); a connection
+that ends becomes a record or vanishes; timers of connections stand in one heap, re-armed lazily, and those of records
+in the record table itself.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from hashlib import blake2s
+from heapq import heapify, heappop, heappush
+from random import Random
+from typing import Any, Final, Self
+
+from timewait.clock import SECOND, Instant
+from timewait.tcp import isn, sender
+from timewait.tcp.arrival import find_timestamps, may_challenge, orphan_wait, segment_arrives, take_opening
+from timewait.tcp.connection import NEVER, Connection, Options, Shared, step
+from timewait.tcp.events import (
+    Acceptable,
+    Dropped,
+    Entered,
+    Errno,
+    Events,
+    FourTuple,
+    Reason,
+    Released,
+    Send,
+)
+from timewait.tcp.output import answer_stray, emit_reset
+from timewait.tcp.ports import BOUND, REUSE_ADDRESS, REUSE_PORT, WAITING, PortTable
+from timewait.tcp.profile import IssRule, NoListener, Overflow, Profile, SynFinRule, TimestampScope
+from timewait.tcp.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    LISTEN,
+    SYN_RECEIVED,
+    TIME_WAIT,
+)
+from timewait.tcp.states import Event as Input
+from timewait.tcp.time_wait import TimeWait, Verdict, WaitTable, judge, new_iss_above, pack_key, unpack_key
+from timewait.tcp.timeouts import expire
+from timewait.wire.segment import ACK, FIN, RST, SYN, NoOperation, Option, Segment, Timestamps
+from timewait.wire.seq import MASK, lt
+
+_NOP = NoOperation()
+# Linux TCP_PAWS_MSL and TCP_PAWS_WINDOW, include/net/tcp.h until 4.11: the memory that tcp_tw_recycle judged by.
+_HOST_STAMP_LIFE: Final = 60 * SECOND
+_HOST_STAMP_SLACK: Final = 1
+_HOST_STAMPS: Final = 65536
+_LOOPBACK6 = bytes(15) + b"\x01"
+_FIN_PENDING = (ESTABLISHED, CLOSE_WAIT, SYN_RECEIVED, FIN_WAIT_1, CLOSING, LAST_ACK)
+
+
+def is_loopback(address: bytes) -> bool:
+    """Whether a packed address is 127.0.0.0/8 or ::1."""
+    return address[0] == 127 if len(address) == 4 else address == _LOOPBACK6
+
+
+class Socket:
+    """A socket that neither listens nor is connected; `port_class` is -1 until it holds a port."""
+
+    __slots__ = ("address", "handle", "options", "port", "port_class")
+
+    def __init__(self, handle: int, options: Options) -> None:
+        self.handle = handle
+        self.options = options
+        self.address = b""
+        self.port = 0
+        self.port_class = -1
+
+
+class Listener:
+    """A listening socket: `ready` holds the handles of connections not yet accepted."""
+
+    __slots__ = ("address", "backlog", "half_open", "handle", "options", "port", "port_class", "ready")
+
+    def __init__(self, socket: Socket, backlog: int) -> None:
+        self.handle = socket.handle
+        self.options = socket.options
+        self.address = socket.address
+        self.port = socket.port
+        self.port_class = socket.port_class
+        self.backlog = backlog
+        self.ready: deque[int] = deque()
+        self.half_open = 0
+
+    def fork(self) -> "Listener":
+        """Return an independent copy."""
+        other = Listener.__new__(Listener)
+        for name in Listener.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.ready = self.ready.copy()
+        return other
+
+
+class Core:
+    """One host's connections, records, listeners and timers."""
+
+    __slots__ = (
+        "addresses",
+        "chance",
+        "connections",
+        "handles",
+        "host_stamps",
+        "listeners",
+        "mtu",
+        "next_handle",
+        "ports",
+        "secret",
+        "shared",
+        "sysctls",
+        "timers",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        profile: Profile,
+        addresses: Iterable[bytes],
+        secret: bytes = b"timewait",
+        chance: Random | None = None,
+        mtu: int = 1500,
+    ) -> None:
+        self.shared = Shared(profile)
+        self.addresses = tuple(addresses)
+        self.secret = secret
+        self.chance = chance or Random(0)
+        self.mtu = mtu
+        self.connections: dict[tuple[bytes, int, bytes, int], Connection] = {}
+        self.listeners: dict[tuple[bytes, int], Listener] = {}
+        self.handles: dict[int, Socket | Listener | Connection] = {}
+        self.next_handle = 3
+        self.waits = WaitTable()
+        self.ports = PortTable()
+        self.timers: list[tuple[Instant, tuple[bytes, int, bytes, int]]] = []
+        self.sysctls: dict[str, int | tuple[int, int] | str] = {
+            name: sysctl.default for name, sysctl in profile.sysctls.items()
+        }
+        self.host_stamps: dict[bytes, tuple[int, Instant]] = {}
+
+    @property
+    def profile(self) -> Profile:
+        """The values in force: the profile given, as changed by settings."""
+        return self.shared.profile
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What happened how often, under Linux's names where Linux counts the same (nstat)."""
+        return self.shared.counters
+
+    # --- Segments in
+
+    def receive(self, segment: Segment, now: Instant) -> Events:
+        """Take a segment from the network.  RFC 9293 section 3.10.7.  Addresses are not checked against our own."""
+        out: Events = []
+        shared = self.shared
+        shared.counters["InSegs"] += 1
+        key = (segment.destination, segment.destination_port, segment.source, segment.source_port)
+        conn = self.connections.get(key)
+        if segment.flags & (SYN | FIN) == SYN | FIN and shared.profile.syn_fin is SynFinRule.DISCARD:
+            out.append(Dropped(segment, Reason.SYN_FIN))
+        elif conn is not None:
+            if conn.state is SYN_RECEIVED and self._queue_full(conn, segment):
+                out.append(Dropped(segment, Reason.ACCEPT_QUEUE_FULL))
+            else:
+                segment_arrives(conn, segment, now, out)
+                self.settle(conn, now, out)
+        else:
+            self._without_connection(FourTuple(*key), segment, now, out)
+        return out
+
+    def _queue_full(self, conn: Connection, segment: Segment) -> bool:
+        """Whether the ACK that would establish a connection is ignored, there being no room for it."""
+        listener = self.handles.get(conn.listener)
+        if not isinstance(listener, Listener) or segment.flags & (RST | SYN):
+            return False
+        full = len(listener.ready) >= listener.backlog + self.profile.listen_backlog_extra
+        if full:
+            self.counters["ListenOverflows"] += 1
+            self.counters["ListenDrops"] += 1
+        return full
+
+    def _without_connection(self, key: FourTuple, segment: Segment, now: Instant, out: Events) -> None:
+        if self.waits.queues:
+            packed = pack_key(key)
+            wait = self.waits.find(packed)
+            if wait is not None:
+                self._to_record(key, packed, wait, segment, now, out)
+                return
+        listener = self._listener_for(key)
+        if listener is not None:
+            self._at_listener(listener, key, segment, now, out)
+        else:
+            reason = Reason.RST_WITHOUT_CONNECTION if segment.flags & RST else Reason.NO_CONNECTION
+            out.append(Dropped(segment, reason))
+            self._reset_stray(segment, out)
+
+    def _listener_for(self, key: FourTuple) -> Listener | None:
+        return self.listeners.get((key[0], key[1])) or self.listeners.get((b"", key[1]))
+
+    def _reset_stray(self, segment: Segment, out: Events) -> None:
+        answer = answer_stray(segment)
+        if answer is not None:
+            self.counters["OutSegs"] += 1
+            self.counters["OutRsts"] += 1
+            out.append(Send(answer))
+
+    # --- TIME-WAIT records
+
+    def _to_record(
+        self, key: FourTuple, packed: bytes, wait: TimeWait, segment: Segment, now: Instant, out: Events
+    ) -> None:
+        """A segment for a record: judged in `time_wait`, carried out here."""
+        profile = self.profile
+        verdict = judge(wait, segment, profile, now)
+        if verdict.paws:
+            self.counters["PAWSTimewait"] += 1
+        if verdict.event is Input.SYN:
+            listener = self._listener_for(key)
+            if listener is not None:
+                self._reopen(listener, key, packed, wait, segment, now, out)
+                return
+            if profile.tw_no_listener is NoListener.DELETE_AND_RESET:
+                self._forget(key, packed, wait, out)
+                out.append(Dropped(segment, Reason.NO_CONNECTION))
+                self._reset_stray(segment, out)
+                return
+            verdict = Verdict(Reason.TW_SYN_NO_LISTENER, ack=True, limited=True)
+        if verdict.reset:
+            self._reset_from_record(key, wait, segment, now, out)
+        if verdict.event in (Input.RST, Input.SYN_IN_WINDOW, Input.LATE_DATA):
+            if verdict.event != Input.RST or verdict.reason is Reason.FW2_KILLED:
+                out.append(Dropped(segment, verdict.reason))
+            self._forget(key, packed, wait, out)
+            return
+        reason = verdict.reason
+        if verdict.event is Input.FIN and wait.fin_wait_2:
+            wait.rcv_nxt = (wait.rcv_nxt + 1) & MASK
+            wait.fin_wait_2 = False
+            wait.entered = now if wait.ts_ok else wait.entered
+            wait.ts_recent_at = now
+            self.waits.restart(packed, wait, profile.time_wait, now)
+            self._answer_record(key, wait, now, out)
+            out.append(Entered(key, TIME_WAIT, wait.expires))
+            return
+        if verdict.ack:
+            if not self._may_answer(wait, verdict, now):
+                reason = Reason.FW2_SKIPPED if wait.fin_wait_2 else Reason.TW_SKIPPED
+                self.counters[reason.counter] += 1
+            else:
+                self._answer_record(key, wait, now, out)
+        out.append(Dropped(segment, reason))
+        if verdict.restart:
+            self.waits.restart(packed, wait, wait.length, now)
+            out.append(Entered(key, TIME_WAIT, wait.expires))
+        else:
+            self.waits.keep(packed, wait)
+
+    def _may_answer(self, wait: TimeWait, verdict: Verdict, now: Instant) -> bool:
+        profile = self.profile
+        if verdict.limited and profile.tw_ack_interval:
+            if now - wait.answered < profile.tw_ack_interval:
+                return False
+            wait.answered = now
+        return not verdict.challenge or may_challenge(self.shared, now)
+
+    def _stamped(self, wait: TimeWait, now: Instant) -> tuple[Option, ...]:
+        if not wait.ts_ok:
+            return ()
+        value = (now * self.profile.ts_hz // SECOND + wait.ts_offset) & MASK
+        return (_NOP, _NOP, Timestamps(value, wait.ts_recent))
+
+    def _answer_record(self, key: FourTuple, wait: TimeWait, now: Instant, out: Events) -> None:
+        """ACK <SND.NXT, RCV.NXT> with the window of the entry and the newest timestamp.  RFC 7323 section 4.3."""
+        options = self._stamped(wait, now)
+        out.append(Send(Segment(*key, wait.snd_nxt, wait.rcv_nxt, ACK, wait.window_field, options)))
+        self.counters["OutSegs"] += 1
+
+    def _reset_from_record(self, key: FourTuple, wait: TimeWait, segment: Segment, now: Instant, out: Events) -> None:
+        if wait.fin_wait_2:
+            self._reset_stray(segment, out)
+            return
+        out.append(Send(Segment(*key, wait.snd_nxt, wait.rcv_nxt, RST | ACK, 0, self._stamped(wait, now))))
+        self.counters["OutSegs"] += 1
+        self.counters["OutRsts"] += 1
+
+    def _reopen(
+        self,
+        listener: Listener,
+        key: FourTuple,
+        packed: bytes,
+        wait: TimeWait,
+        segment: Segment,
+        now: Instant,
+        out: Events,
+    ) -> None:
+        """A SYN takes the four-tuple over: the record goes first, then a listener sees the SYN."""
+        self._forget(key, packed, wait, None)
+        conn = self._at_listener(listener, key, segment, now, out, wait)
+        if conn is None:
+            out.append(Entered(key, CLOSED))
+        elif self.profile.tw_returns:
+            conn.old_wait = wait.pack()
+
+    def _forget(self, key: FourTuple, packed: bytes, wait: TimeWait, out: Events | None) -> None:
+        """Delete a record and its claim on the port."""
+        self.waits.remove(packed, wait)
+        self.ports.remove(key[1], wait.port_class)
+        if out is not None:
+            out.append(Entered(key, CLOSED))
+
+    def _enter_wait(self, conn: Connection, now: Instant, out: Events, fin_wait_2: int | None = None) -> None:
+        """A connection becomes a record: TIME-WAIT, or a small FIN-WAIT-2 of the length given.  RFC 9293 3.6.1."""
+        profile = self.profile
+        key = conn.key
+        full = profile.tw_limit is not None and len(self.waits) >= profile.tw_limit
+        if full and profile.tw_overflow is Overflow.EVICT_OLDEST and profile.tw_limit:
+            oldest = self.waits.oldest()
+            if oldest is not None:
+                self._forget(unpack_key(oldest[0]), *oldest, out)
+                full = False
+        local = profile.tw_skips_local and (key[2] in self.addresses or is_loopback(key[2]))
+        if full:
+            self.counters["TCPTimeWaitOverflow"] += 1
+        length = profile.time_wait if fin_wait_2 is None else fin_wait_2
+        if profile.tw_recycle and conn.ts_ok and fin_wait_2 is None:
+            length = conn.rto * 7 // 2
+            self._remember_host(conn)
+        self.ports.remove(key[1], conn.port_class)
+        if full or local or conn.no_wait or length <= 0:
+            out.append(Entered(key, CLOSED))
+            return
+        conn.port_class |= WAITING
+        self.ports.add(key[1], conn.port_class)
+        wait = TimeWait.of(conn, length, now, fin_wait_2 is not None)
+        self.waits.add(pack_key(key), wait)
+        # Armed with more than 4 s counts as TW, less as TWKilled: inet_twsk_schedule(), net/ipv4/inet_timewait_sock.c.
+        self.counters["TW" if length > 4 * SECOND else "TWKilled"] += 1
+        if fin_wait_2 is None:
+            out.append(Entered(key, TIME_WAIT, wait.expires))
+
+    def _remember_host(self, conn: Connection) -> None:
+        stamps = self.host_stamps
+        stamps.pop(conn.key[2], None)
+        stamps[conn.key[2]] = (conn.ts_recent, conn.ts_recent_at)
+        if len(stamps) > _HOST_STAMPS:
+            del stamps[next(iter(stamps))]
+
+    # --- Listeners
+
+    def _at_listener(
+        self,
+        listener: Listener,
+        key: FourTuple,
+        segment: Segment,
+        now: Instant,
+        out: Events,
+        wait: TimeWait | None = None,
+    ) -> Connection | None:
+        """A segment for a listener.  RFC 9293 section 3.10.7.2."""
+        flags = segment.flags
+        profile = self.profile
+        if flags & RST:
+            out.append(Dropped(segment, Reason.RST_AT_LISTENER))
+        elif flags & ACK:
+            out.append(Dropped(segment, Reason.ACK_AT_LISTENER))
+            self._reset_stray(segment, out)
+        elif not flags & SYN:
+            out.append(Dropped(segment, Reason.NOT_A_SYN_AT_LISTENER))
+        elif flags & FIN and profile.syn_fin is not SynFinRule.AS_SYN:
+            out.append(Dropped(segment, Reason.SYN_FIN if wait is None else Reason.TW_DESTROYED_BY_SYN_FIN))
+        elif len(listener.ready) >= listener.backlog + profile.listen_backlog_extra:
+            self.counters["ListenOverflows"] += 1
+            self.counters["ListenDrops"] += 1
+            out.append(Dropped(segment, Reason.ACCEPT_QUEUE_FULL))
+        elif wait is None and listener.half_open >= profile.syn_backlog:
+            self.counters["ListenDrops"] += 1
+            out.append(Dropped(segment, Reason.BACKLOG_FULL))
+        elif profile.tw_recycle and self._old_by_host(segment, now):
+            self.counters["PAWSPassive"] += 1
+            out.append(Dropped(segment, Reason.OLD_BY_HOST_CACHE))
+        else:
+            return self._open_passively(listener, key, segment, now, out, wait)
+        return None
+
+    def _old_by_host(self, segment: Segment, now: Instant) -> bool:
+        """tcp_tw_recycle: a SYN older than the newest timestamp seen of its host within 60 s."""
+        known = self.host_stamps.get(segment.source)
+        stamp = find_timestamps(segment.options)
+        if known is None or stamp is None or now - known[1] >= _HOST_STAMP_LIFE:
+            return False
+        return lt((stamp.value + _HOST_STAMP_SLACK) & MASK, known[0])
+
+    def _open_passively(
+        self,
+        listener: Listener,
+        key: FourTuple,
+        segment: Segment,
+        now: Instant,
+        out: Events,
+        wait: TimeWait | None,
+    ) -> Connection:
+        iss = self.first_number(key, now, wait)
+        conn = self.new_connection(key, listener.options, iss, True, now)
+        conn.listener = listener.handle
+        take_opening(conn, segment, now)
+        step(conn, Input.SYN, out)
+        options = listener.options
+        self.claim(conn, BOUND | _reuse_flags(options))
+        self.connections[key] = conn
+        listener.half_open += 1
+        sender.send_opening(conn, now, out)
+        self.arm(conn)
+        self.counters["PassiveOpens"] += 1
+        return conn
+
+    def first_number(self, key: FourTuple, now: Instant, wait: TimeWait | None) -> int:
+        """Return the ISS of a connection, past the numbers of the incarnation that `wait` remembers."""
+        profile = self.profile
+        if wait is not None and profile.tw_iss is IssRule.ABOVE_OLD:
+            return new_iss_above(wait)
+        number = isn.initial(profile, self.secret, self.chance, *key, now)
+        if wait is not None and profile.tw_iss is IssRule.CLOCK_BUMPED and not lt(wait.snd_nxt, number):
+            return new_iss_above(wait)
+        return number
+
+    def new_connection(self, key: FourTuple, options: Options, iss: int, passive: bool, now: Instant) -> Connection:
+        """Return a connection with what this stack would like to use on it."""
+        profile = self.profile
+        limit = options.receive_buffer
+        if limit is None:
+            limit = profile.receive_buffer
+            if not passive and profile.receive_buffer_active is not None:
+                limit = profile.receive_buffer_active
+        mss = self.mtu - (40 if len(key[0]) == 4 else 60)
+        conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
+        conn.sack_ok = profile.sack
+        if profile.window_scale is not None:
+            conn.scale_ok = True
+            conn.rcv_scale = profile.window_scale
+        if profile.timestamps:
+            conn.ts_ok = True
+            if profile.ts_scope is not TimestampScope.NONE:
+                conn.ts_offset = isn.timestamp_offset(profile, self.secret, *key)
+        return conn
+
+    def claim(self, conn: Connection, flags: int) -> None:
+        """Enter a connection's claim on its local port."""
+        conn.port_class = self.ports.class_of(conn.key[0], flags)
+        self.ports.add(conn.key[1], conn.port_class)
+
+    # --- After anything that may have moved a connection
+
+    def settle(self, conn: Connection, now: Instant, out: Events) -> None:
+        """Move a connection to where its new state belongs, and arm the timer."""
+        state = conn.state
+        if conn.listener and not conn.handle and state is not SYN_RECEIVED:
+            self._leave_half_open(conn, out)
+        if conn.lingering and state not in _FIN_PENDING:
+            conn.lingering = False
+            conn.linger_at = NEVER
+            out.append(Released(conn.handle, conn.error))
+            self.handles.pop(conn.handle, None)
+        if state is FIN_WAIT_2 and conn.end_at == NEVER and (conn.user_gone or self.profile.fin_wait_2_held):
+            self._bound_fin_wait_2(conn, now, out)
+            state = conn.state
+        if state is CLOSED or state is TIME_WAIT or state is LISTEN or conn.key not in self.connections:
+            self._retire(conn, now, out)
+        elif conn.deadline < conn.armed:
+            self.arm(conn)
+
+    def arm(self, conn: Connection) -> None:
+        """Enter the connection's next deadline in the heap; earlier entries of it go stale by themselves."""
+        deadline = conn.deadline
+        conn.armed = deadline
+        if deadline != NEVER:
+            timers = self.timers
+            heappush(timers, (deadline, conn.key))
+            if len(timers) > 4 * len(self.connections) + 1024:
+                self.timers = [(each.armed, each.key) for each in self.connections.values() if each.armed != NEVER]
+                heapify(self.timers)
+
+    def _leave_half_open(self, conn: Connection, out: Events) -> None:
+        listener = self.handles.get(conn.listener)
+        if not isinstance(listener, Listener):
+            return
+        listener.half_open -= 1
+        if conn.state is not LISTEN and conn.state is not CLOSED:
+            conn.handle = self.next_handle
+            self.next_handle += 1
+            self.handles[conn.handle] = conn
+            listener.ready.append(conn.handle)
+            conn.old_wait = None
+            out.append(Acceptable(listener.handle))
+
+    def _bound_fin_wait_2(self, conn: Connection, now: Instant, out: Events) -> None:
+        """Limit FIN-WAIT-2 for want of a user: by a timer, or as a small record."""
+        wait = orphan_wait(conn)
+        if wait is None:
+            return
+        small = self.profile.fin_wait_2_small if conn.user_gone else 0
+        if wait < 0:
+            self.counters["TCPAbortOnData"] += 1
+            emit_reset(conn, now, out, conn.snd_nxt)
+            step(conn, Input.TIMEOUT_ORPHAN, out)
+        elif small and wait <= small:
+            self._shrink(conn, wait, now, out)
+        else:
+            conn.end_at = now + wait - small
+
+    def _shrink(self, conn: Connection, length: int, now: Instant, out: Events) -> None:
+        self.connections.pop(conn.key, None)
+        conn.stop_timers()
+        self._enter_wait(conn, now, out, length)
+        conn.state = CLOSED
+
+    def _retire(self, conn: Connection, now: Instant, out: Events) -> None:
+        """Take a connection that is over out of the tables; its user may still hold it and read what is left."""
+        if self.connections.pop(conn.key, None) is None:
+            return
+        conn.armed = NEVER
+        conn.buffer = bytearray()
+        conn.pieces = []
+        if conn.state is TIME_WAIT:
+            self._enter_wait(conn, now, out)
+            return
+        conn.state = CLOSED
+        self.ports.remove(conn.key[1], conn.port_class)
+        if conn.old_wait is not None:
+            # The SYN that reopened it was an old duplicate: MAY-2 (2).
+            wait = TimeWait.unpack(conn.old_wait)
+            wait.length = self.profile.time_wait
+            wait.expires = now + wait.length
+            self.ports.add(conn.key[1], wait.port_class)
+            self.waits.add(pack_key(conn.key), wait)
+            out.append(Entered(conn.key, TIME_WAIT, wait.expires))
+
+    # --- Time
+
+    def next_deadline(self) -> Instant | None:
+        """Return when `expire` has something to do; None while nothing is due."""
+        timers = self.timers
+        first = self.waits.next_deadline() if self.waits.queues else None
+        while timers:
+            at, key = timers[0]
+            conn = self.connections.get(key)
+            if conn is None or conn.armed != at:
+                heappop(timers)
+                continue
+            if conn.deadline > at:
+                heappop(timers)
+                self.arm(conn)
+                timers = self.timers
+                continue
+            return at if first is None or at < first else first
+        return first
+
+    def expire(self, now: Instant) -> Events:
+        """Let everything happen that is due by `now`."""
+        out: Events = []
+        while self.timers and self.timers[0][0] <= now:
+            at, key = heappop(self.timers)
+            conn = self.connections.get(key)
+            if conn is None or conn.armed != at:
+                continue
+            conn.armed = NEVER
+            if conn.end_at <= now and conn.state is FIN_WAIT_2 and conn.user_gone and self.profile.fin_wait_2_small:
+                conn.end_at = NEVER
+                self._shrink(conn, self.profile.fin_wait_2_small, now, out)
+                continue
+            if conn.deadline <= now:
+                if conn.linger_at <= now:
+                    self._linger_is_over(conn, now, out)
+                expire(conn, now, out)
+            self.settle(conn, now, out)
+        for packed, wait in self.waits.due(now):
+            self._forget(unpack_key(packed), packed, wait, out)
+        return out
+
+    def _linger_is_over(self, conn: Connection, now: Instant, out: Events) -> None:
+        conn.linger_at = NEVER
+        conn.lingering = False
+        self.handles.pop(conn.handle, None)
+        out.append(Released(conn.handle, Errno.EAGAIN))
+        conn.handle = 0
+
+    # --- A stack is a value
+
+    def fork(self) -> Self:
+        """Return an independent copy: the same calls on both give the same events."""
+        other = type(self).__new__(type(self))
+        other.shared = shared = self.shared.fork()
+        other.addresses = self.addresses
+        other.secret = self.secret
+        other.chance = Random()
+        other.chance.setstate(self.chance.getstate())
+        other.mtu = self.mtu
+        copies: dict[int, Connection] = {}
+        other.connections = {}
+        for key, conn in self.connections.items():
+            other.connections[key] = copies[id(conn)] = conn.fork(shared)
+        other.handles = {}
+        other.listeners = {}
+        for handle, owner in self.handles.items():
+            if isinstance(owner, Connection):
+                other.handles[handle] = copies.get(id(owner)) or owner.fork(shared)
+            elif isinstance(owner, Listener):
+                twin = owner.fork()
+                other.handles[handle] = twin
+                other.listeners[twin.address, twin.port] = twin
+            else:
+                bare = Socket(owner.handle, owner.options)
+                bare.address, bare.port, bare.port_class = owner.address, owner.port, owner.port_class
+                other.handles[handle] = bare
+        other.next_handle = self.next_handle
+        other.waits = self.waits.fork()
+        other.ports = self.ports.fork()
+        other.timers = self.timers.copy()
+        other.sysctls = self.sysctls.copy()
+        other.host_stamps = self.host_stamps.copy()
+        return other
+
+    def digest(self, now: Instant) -> bytes:
+        """Return 16 octets of all that decides the future, but for chance and the clock of ISNs.
+
+        Sequence numbers count from the ISNs and times from `now`, so that two stacks that differ only in when, and with
+        which numbers, the same things happened have the same digest.  A record's numbers are its start.
+        """
+        profile = self.profile
+        waits: list[Any] = []
+        for key, wait in self.waits:
+            stamp = (wait.ts_recent_at - now, wait.ts_ok)
+            answer = min(now - wait.answered, profile.tw_ack_interval)
+            times = (wait.expires - now, wait.length, wait.entered - now, answer)
+            waits.append((key, wait.fin_wait_2, wait.rcv_wnd, wait.window_field, wait.port_class, stamp, times))
+        listeners = [
+            (each.address, each.port, each.handle, each.backlog, each.half_open, tuple(each.ready), each.options)
+            for each in self.listeners.values()
+        ]
+        parts = (
+            profile.name,
+            sorted(self.sysctls.items()),
+            sorted((key, conn.summary(now)) for key, conn in self.connections.items()),
+            sorted(waits),
+            sorted(listeners, key=lambda each: each[:2]),
+            sorted(self.ports.claims.items()),
+            sorted(
+                (handle, type(owner).__name__, owner.summary(now) if isinstance(owner, Connection) else owner.options)
+                for handle, owner in self.handles.items()
+            ),
+        )
+        return blake2s(repr(parts).encode(), digest_size=16).digest()
+
+
+def _reuse_flags(options: Options) -> int:
+    return (REUSE_ADDRESS if options.reuse_address else 0) | (REUSE_PORT if options.reuse_port else 0)
