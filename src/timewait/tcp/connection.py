@@ -6,8 +6,10 @@ segments mean is in `arrival`, sending in `sender`, receiving in `receiver`, bui
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any, Final
 
 from timewait.clock import Duration, Instant
@@ -20,6 +22,8 @@ from timewait.wire.seq import MASK, diff
 # Later than any instant: a timer that is off.
 NEVER: Final = 1 << 62
 
+# As in `output`: made without the Python function that a named tuple's own constructor is.
+_entered: Callable[[tuple[FourTuple, State, None]], Entered] = partial(tuple.__new__, Entered)
 _CONNECTED = Action.TELL_CONNECTED
 _END = Action.TELL_END_OF_FILE
 _ERROR = Action.TELL_ERROR
@@ -331,13 +335,13 @@ def step(conn: Connection, event: Input, out: list[Event], error: Errno | None =
     listed as impossible is a fault of the judges.
     """
     row = TABLE[conn.state][event]
-    if not isinstance(row, Row):
+    if type(row) is not Row:
         return ()
     after = row.next
     if after is not conn.state:
         conn.state = after
         if after is not TIME_WAIT:
-            out.append(Entered(conn.key, CLOSED if after is LISTEN else after))
+            out.append(_entered((conn.key, CLOSED if after is LISTEN else after, None)))
         if after is CLOSED or after is LISTEN or after is TIME_WAIT:
             conn.stop_timers()
     for action in row.actions:

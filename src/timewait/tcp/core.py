@@ -29,7 +29,7 @@ from timewait.tcp.events import (
 )
 from timewait.tcp.output import answer_stray, emit_reset
 from timewait.tcp.ports import BOUND, REUSE_ADDRESS, REUSE_PORT, WAITING, PortTable
-from timewait.tcp.profile import IssRule, NoListener, Overflow, Profile, SynFinRule, TimestampScope
+from timewait.tcp.profile import IssRule, NoListener, Overflow, Profile, SynFinRule
 from timewait.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -406,8 +406,7 @@ class Core:
         out: Events,
         wait: TimeWait | None,
     ) -> Connection:
-        iss = self.first_number(key, now, wait)
-        conn = self.new_connection(key, listener.options, iss, True, now)
+        conn = self.new_connection(key, listener.options, True, now, wait)
         conn.listener = listener.handle
         take_opening(conn, segment, now)
         step(conn, Input.SYN, out)
@@ -420,25 +419,29 @@ class Core:
         self.counters["PassiveOpens"] += 1
         return conn
 
-    def first_number(self, key: FourTuple, now: Instant, wait: TimeWait | None) -> int:
+    def _first_number(self, mixed: int, now: Instant, wait: TimeWait | None) -> int:
         """Return the ISS of a connection, past the numbers of the incarnation that `wait` remembers."""
         profile = self.profile
         if wait is not None and profile.tw_iss is IssRule.ABOVE_OLD:
             return new_iss_above(wait)
-        number = isn.initial(profile, self.secret, self.chance, *key, now)
+        number = isn.initial(profile, mixed, self.chance, now)
         if wait is not None and profile.tw_iss is IssRule.CLOCK_BUMPED and not lt(wait.snd_nxt, number):
             return new_iss_above(wait)
         return number
 
-    def new_connection(self, key: FourTuple, options: Options, iss: int, passive: bool, now: Instant) -> Connection:
-        """Return a connection with what this stack would like to use on it."""
+    def new_connection(
+        self, key: FourTuple, options: Options, passive: bool, now: Instant, wait: TimeWait | None
+    ) -> Connection:
+        """Return a connection with what this stack would like to use on it; `wait`: the record that it follows."""
         profile = self.profile
+        mixed = isn.keyed(self.secret, *key)
         limit = options.receive_buffer
         if limit is None:
             limit = profile.receive_buffer
             if not passive and profile.receive_buffer_active is not None:
                 limit = profile.receive_buffer_active
         mss = self.mtu - (40 if len(key[0]) == 4 else 60)
+        iss = self._first_number(mixed, now, wait)
         conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
         conn.sack_ok = profile.sack
         if profile.window_scale is not None:
@@ -446,8 +449,7 @@ class Core:
             conn.rcv_scale = profile.window_scale
         if profile.timestamps:
             conn.ts_ok = True
-            if profile.ts_scope is not TimestampScope.NONE:
-                conn.ts_offset = isn.timestamp_offset(profile, self.secret, *key)
+            conn.ts_offset = isn.timestamp_offset(profile, mixed, self.secret, key[0], key[2])
         return conn
 
     def claim(self, conn: Connection, flags: int) -> None:
@@ -472,8 +474,10 @@ class Core:
             state = conn.state
         if state is CLOSED or state is TIME_WAIT or state is LISTEN or conn.key not in self.connections:
             self._retire(conn, now, out)
-        elif conn.deadline < conn.armed:
-            self.arm(conn)
+        else:
+            armed = conn.armed
+            if conn.resend_at < armed or conn.ack_at < armed or conn.deadline < armed:
+                self.arm(conn)
 
     def arm(self, conn: Connection) -> None:
         """Enter the connection's next deadline in the heap; earlier entries of it go stale by themselves."""

@@ -23,20 +23,11 @@ def clock(now: Instant, hz: int) -> int:
     return (now * hz // SECOND) & MASK
 
 
-def initial(
-    profile: Profile,
-    secret: bytes,
-    chance: Random,
-    local: bytes,
-    local_port: int,
-    remote: bytes,
-    remote_port: int,
-    now: Instant,
-) -> int:
-    """Return the initial sequence number of a new incarnation of a four-tuple."""
+def initial(profile: Profile, mixed: int, chance: Random, now: Instant) -> int:
+    """Return the initial sequence number of a new incarnation; `mixed` is `keyed` of its four-tuple."""
     match profile.isn:
         case IsnScheme.KEYED:
-            return (clock(now, profile.isn_hz) + keyed(secret, local, local_port, remote, remote_port)) & MASK
+            return (clock(now, profile.isn_hz) + mixed) & MASK
         case IsnScheme.CLOCK:
             return clock(now, profile.isn_hz)
         case IsnScheme.CONSTANT:
@@ -45,14 +36,15 @@ def initial(
             return chance.getrandbits(32)
 
 
-def timestamp_offset(
-    profile: Profile, secret: bytes, local: bytes, local_port: int, remote: bytes, remote_port: int
-) -> int:
-    """Return what is added to the timestamp clock of a connection.  RFC 7323 section 5.4."""
+def timestamp_offset(profile: Profile, mixed: int, secret: bytes, local: bytes, remote: bytes) -> int:
+    """Return what is added to the timestamp clock of a connection.  RFC 7323 section 5.4.
+
+    The ISN uses the low half of `mixed`, a timestamp the high half.
+    """
     match profile.ts_scope:
         case TimestampScope.NONE:
             return 0
         case TimestampScope.HOST_PAIR:
             return keyed(secret, local, 1, remote, 0) & MASK
         case TimestampScope.FOUR_TUPLE:
-            return keyed(secret, local, local_port, remote, remote_port) >> 32
+            return mixed >> 32

@@ -5,6 +5,9 @@ RFC 9293 sections 3.1, 3.7, 3.8.6.
 Knows how each stack lays out its options.  When to send is in `sender`, `receiver` and `arrival`.
 """
 
+from collections.abc import Callable
+from functools import lru_cache, partial
+
 from timewait.clock import SECOND, Instant
 from timewait.tcp.connection import NEVER, Connection
 from timewait.tcp.events import Event, Send
@@ -27,6 +30,10 @@ from timewait.wire.seq import MASK
 
 _NOP = NoOperation()
 _END = EndOfOptions()
+# Named tuples made from a tuple in one step: their own constructor is a Python function, and these are made most often.
+_segment: Callable[[tuple[object, ...]], Segment] = partial(tuple.__new__, Segment)
+_send: Callable[[tuple[Segment]], Send] = partial(tuple.__new__, Send)
+_timestamps: Callable[[tuple[int, int, int]], Timestamps] = partial(tuple.__new__, Timestamps)
 _SIZES = {2: 4, 3: 3, 4: 2, 8: 10}
 
 
@@ -38,27 +45,40 @@ def timestamp_now(conn: Connection, now: Instant) -> int:
 def opening_options(conn: Connection, now: Instant) -> tuple[Option, ...]:
     """Return the options of a SYN or SYN-ACK: what is in use on this connection, in the profile's layout."""
     profile = conn.shared.profile
+    scale = conn.rcv_scale if conn.scale_ok else None
+    options, at = _laid_out(profile.syn_layout, profile.lone_sack_trails, conn.own_mss, conn.sack_ok, conn.ts_ok, scale)
+    if at < 0:
+        return options
+    return (*options[:at], Timestamps(timestamp_now(conn, now), conn.ts_recent), *options[at + 1 :])
+
+
+@lru_cache(maxsize=256)
+def _laid_out(
+    layout: tuple[tuple[str, ...], ...], lone_sack_trails: bool, mss: int, sack: bool, ts: bool, scale: int | None
+) -> tuple[tuple[Option, ...], int]:
+    """Return the options in order, filled to multiples of four, and where the timestamps belong (-1: nowhere)."""
     chosen: list[Option] = []
     length = 0
-    for group in profile.syn_layout:
+    for group in layout:
         options: list[Option] = []
         for kind in group:
             if kind == "mss":
-                options.append(MaximumSegmentSize(conn.own_mss))
-            elif kind == "sack" and conn.sack_ok:
+                options.append(MaximumSegmentSize(mss))
+            elif kind == "sack" and sack:
                 options.append(SackPermitted())
-            elif kind == "ts" and conn.ts_ok:
-                options.append(Timestamps(timestamp_now(conn, now), conn.ts_recent))
-            elif kind == "wscale" and conn.scale_ok:
-                options.append(WindowScale(conn.rcv_scale))
+            elif kind == "ts" and ts:
+                options.append(Timestamps(0, 0))
+            elif kind == "wscale" and scale is not None:
+                options.append(WindowScale(scale))
         size = sum(_SIZES[option.kind] for option in options)
         fill = -(length + size) % 4
-        if profile.lone_sack_trails and len(options) == 1 and options[0].kind == 4:
+        if lone_sack_trails and len(options) == 1 and options[0].kind == 4:
             fill = 0
         chosen += [_NOP] * fill + options
         length += fill + size
     chosen += [_END] * (-length % 4)
-    return tuple(chosen)
+    at = next((index for index, option in enumerate(chosen) if option.kind == 8), -1)
+    return tuple(chosen), at
 
 
 def offer_window(conn: Connection) -> int:
@@ -85,7 +105,8 @@ def emit(conn: Connection, flags: int, seq: int, now: Instant, out: list[Event],
     key = conn.key
     options: tuple[Option, ...] = ()
     if conn.ts_ok:
-        options = (_NOP, _NOP, Timestamps(timestamp_now(conn, now), conn.ts_recent))
+        value = (now * conn.shared.profile.ts_hz // SECOND + conn.ts_offset) & MASK
+        options = (_NOP, _NOP, _timestamps((value, conn.ts_recent, 8)))
     if conn.pieces and conn.sack_ok:
         options += (_NOP, _NOP, Sack(sack_blocks(conn)))
     urgent = 0
@@ -94,10 +115,8 @@ def emit(conn: Connection, flags: int, seq: int, now: Instant, out: list[Event],
         if 0 < ahead < 0x10000:
             flags |= URG
             urgent = ahead
-    window = offer_window(conn)
-    out.append(
-        Send(Segment(key[0], key[1], key[2], key[3], seq, conn.rcv_nxt, flags, window, options, payload, urgent))
-    )
+    header = (*key, seq, conn.rcv_nxt, flags, offer_window(conn), options, payload, urgent)
+    out.append(_send((_segment(header),)))
     conn.shared.counters["OutSegs"] += 1
     conn.last_ack_sent = conn.rcv_nxt
     conn.ack_now = False

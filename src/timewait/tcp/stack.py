@@ -251,8 +251,7 @@ class Stack(Core):
         if wait is not None:
             self._forget(key, packed, wait, None)
             self.counters["TWRecycled"] += 1
-        iss = self.first_number(key, now, wait)
-        conn = self.new_connection(key, socket.options, iss, False, now)
+        conn = self.new_connection(key, socket.options, False, now, wait)
         if wait is not None and wait.ts_ok:
             conn.ts_recent = wait.ts_recent
             conn.ts_recent_at = wait.ts_recent_at
