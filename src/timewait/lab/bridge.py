@@ -17,6 +17,7 @@ from timewait.system.tun import Tun
 from timewait.tcp.stack import Stack
 from timewait.wire.errors import WireError
 from timewait.wire.pcapng import Writer
+from timewait.wire.segment import Segment
 
 # Packets taken in before timers and callers have their turn.
 BATCH = 64
@@ -75,6 +76,11 @@ class Bridge:
             return self.run(lambda: bool(other.poll(0)), limit=limit)
         finally:
             self._poll.unregister(descriptor)
+
+    def inject(self, segment: Segment) -> None:
+        """Put a segment on the link that the stack never sent; its fate is as that of any other."""
+        self.programs.outgoing.append(segment)
+        self._flush()
 
     # -- one turn -----------------------------------------------------------------------------------------------------
 
