@@ -147,8 +147,9 @@ class KernelHost:
         Raises `UnavailableError` where the machine has no TUN or this user may not, and for the machine's own stack.
         """
         name: str = self._ask("tun", setup=setup)
-        _, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
-        return Tun(descriptors[0], name, setup.mtu, setup.offload)
+        # Not socket.recv_fds(): it drops the flags before Python 3.13, and other programs would inherit the device.
+        _, [(_, _, data)], _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        return Tun(int.from_bytes(data[:4], sys.byteorder), name, setup.mtu, setup.offload)
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a program in the host's namespace; it is killed with the thread that started it.

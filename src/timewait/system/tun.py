@@ -1,7 +1,7 @@
 """TUN devices: the kernel's end of a link whose other end is this program.  One IP packet a read, one a write.
 
-Documentation/networking/tuntap.rst; include/uapi/linux/if_tun.h.  A device lives as long as its descriptor, or as the
-namespace it was made in.  With offload each packet stands behind a virtio-net header (`wire.vnet`).
+Documentation/networking/tuntap.rst; include/uapi/linux/if_tun.h.  A device lives as long as its descriptor,
+which keeps its namespace alive too.  With offload each packet stands behind a virtio-net header (`wire.vnet`).
 """
 
 import errno
