@@ -129,7 +129,6 @@ class Connection:
         "max_snd_wnd",
         "mss",
         "newest_piece",
-        "no_wait",
         "old_wait",
         "options",
         "own_mss",
@@ -152,6 +151,7 @@ class Connection:
         "remote_fin",
         "resend_at",
         "resend_seq",
+        "reset_sent",
         "retries",
         "rto",
         "rttvar",
@@ -259,9 +259,9 @@ class Connection:
         self.lingering = False
         self.error: Errno | None = None
         self.soft_error: Errno | None = None
-        # The wait that this incarnation came out of, while it may have to return there; and whether none shall follow
+        # The wait that this incarnation came out of, while it may have to return there; and whether our user aborted it
         self.old_wait: bytes | None = None
-        self.no_wait = False
+        self.reset_sent = False
         # Timers; heard_at: the last segment, for keep-alive
         self.resend_at: Instant = NEVER
         self.ack_at: Instant = NEVER
@@ -313,7 +313,7 @@ class Connection:
             (self.mss, self.peer_mss, self.own_mss, self.cwnd, self.ssthresh, self.duplicate_acks, self.recovery),
             (self.srtt, self.rttvar, self.rto, self.retries, self.probes),
             (self.unacked, self.ack_now, self.quick_acks, self.ping_pong, self.sack_ok, self.scale_ok, self.ts_ok),
-            (self.user_gone, self.read_shut, self.lingering, self.error, self.no_wait, self.old_wait is not None),
+            (self.user_gone, self.read_shut, self.lingering, self.error, self.reset_sent, self.old_wait is not None),
             (self.ts_recent, self.ts_offset) if self.ts_ok else (),
             tuple(-1 if at == NEVER else at - now for at in timers),
             now - self.timed_at if self.timed_seq >= 0 else 0,
