@@ -84,10 +84,11 @@ class Listener:
 
     def fork(self) -> "Listener":
         """Return an independent copy."""
-        other = Listener.__new__(Listener)
-        for name in Listener.__slots__:
-            setattr(other, name, getattr(self, name))
+        socket = Socket(self.handle, self.options)
+        socket.address, socket.port, socket.port_class = self.address, self.port, self.port_class
+        other = Listener(socket, self.backlog)
         other.ready = self.ready.copy()
+        other.half_open = self.half_open
         return other
 
 
