@@ -288,7 +288,7 @@ class Connection:
 
     def fork(self, shared: Shared) -> "Connection":
         """Return an independent copy that belongs to `shared`."""
-        other = Connection.__new__(Connection)
+        other = Connection(self.key, shared, self.options, self.iss, self.passive, self.rcv_limit, self.own_mss)
         for name in _FIELDS:
             setattr(other, name, getattr(self, name))
         other.shared = shared

@@ -376,19 +376,13 @@ class Core:
 
     def fork(self) -> Self:
         """Return an independent copy: the same calls on both give the same events."""
-        other = type(self).__new__(type(self))
+        chance = Random()
+        chance.setstate(self.chance.getstate())
+        other = type(self)(self.profile, self.addresses, self.secret, chance, self.mtu)
         other.shared = shared = self.shared.fork()
-        other.addresses = self.addresses
-        other.secret = self.secret
-        other.chance = Random()
-        other.chance.setstate(self.chance.getstate())
-        other.mtu = self.mtu
         copies: dict[int, Connection] = {}
-        other.connections = {}
         for key, conn in self.connections.items():
             other.connections[key] = copies[id(conn)] = conn.fork(shared)
-        other.handles = {}
-        other.listeners = {}
         for handle, owner in self.handles.items():
             if isinstance(owner, Connection):
                 other.handles[handle] = copies.get(id(owner)) or owner.fork(shared)
