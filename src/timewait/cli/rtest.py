@@ -241,12 +241,12 @@ def _both(asked: Parameters, where: _Where, *, as_json: bool) -> int:
 
     kernel, _ = _run(asked, where, "kernel", quiet=True)
     engine, trace = _run(asked, where, "engine", quiet=True)
-    why = explain_run(kernel)
-    data = worlds.record_pair_data(kernel, engine, (why, explain_run(engine)))
+    why = (explain_run(kernel), explain_run(engine))
+    data = worlds.record_pair_data(kernel, engine, why)
     if as_json:
         print(json.dumps(data | ({"trace": trace} if where.trace else {}), indent=2))
     else:
-        for line in [*trace, *worlds.summary(kernel, engine, why)]:
+        for line in [*trace, *worlds.summary(kernel, engine, why, _width())]:
             print(line)
     return Exit.OK if data["agrees"] else Exit.FAILED
 

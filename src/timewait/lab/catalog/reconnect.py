@@ -354,9 +354,14 @@ _TURNS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 
 
 def turns(record: Record) -> list[str]:
-    """Return the single options that, by the rules, would turn the result around.  Only settings that exist."""
-    found = []
+    """Return the single options that, by the rules, would turn the result around.
+
+    Only settings that this host has; nothing where the rules would not have foreseen the result itself.
+    """
+    found: list[str] = []
     parameters, settings = record.parameters, record.settings
+    if judge(expected(parameters, settings, record.policy)).allows != (record.failure is None):
+        return found
     for option, change in _TURNS:
         other = replace(parameters, **change)
         if other == parameters or any(settings.get(f"net.ipv4.tcp_{name}", "") is None for name in change):
