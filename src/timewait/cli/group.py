@@ -20,7 +20,7 @@ COMMANDS = {
 _EPILOG = """\b
 Examples:
   timewait rtest 44400 s                     the server closes first
-  timewait rtest 44400 c --timestamps off    the client does, without timestamps
+  timewait rtest 44400 c --timestamps off    the client, without timestamps
   timewait rtest --matrix                    36 combinations at once
   timewait rtest --matrix --world both       the kernel and our own TCP side by side
   timewait profiles linux freebsd --diff     what two stacks do differently

@@ -28,7 +28,7 @@ _MATRIX_TOO = ("matrix", "port", "ipv6", "as_json", "world", "profile", "seed")
 _EPILOG = """\b
 Examples:
   timewait rtest 44400 s                       reconnects for ever
-  timewait rtest 44400 c                       today's Linux: reconnects too; see why
+  timewait rtest 44400 c                       reconnects too; see why
   timewait rtest 44400 c --timestamps off      the second connect() fails
   timewait rtest 44400 c --bind ephemeral --interval 1.1
   timewait rtest 44400 c --peer-close never --payload 100

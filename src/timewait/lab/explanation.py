@@ -8,7 +8,6 @@ from typing import Final
 
 from timewait.clock import SECOND, readable
 from timewait.lab.catalog.reconnect import Attempt, PeerClose, Record, turns
-from timewait.lab.host import OWN_STACK
 from timewait.lab.rules import Rule
 
 # What a full socket on the client's four-tuple means, by its state.
@@ -127,7 +126,7 @@ def _stale_peer(record: Record) -> list[str]:
         for attempt in record.attempts
         if attempt.ok and attempt.situation and attempt.situation.server and not attempt.situation.server.mini
     ]
-    if not met or not record.counters.get("TcpExt.TCPChallengeACK"):
+    if record.failure or not met or not record.counters.get("TcpExt.TCPChallengeACK"):
         return []
     slowest, holder = max(met, key=lambda pair: pair[0])
     return [
@@ -167,7 +166,7 @@ def _aftermath(record: Record) -> list[str]:
     found = []
     if record.parameters.linger0:
         found.append("SO_LINGER zero resets: the other side reads ECONNRESET, and what was not sent yet is lost.")
-    if record.circumstances.get("stack") == OWN_STACK and any(row.mini for row in record.sockets):
+    if not record.private and any(row.mini for row in record.sockets):
         left = max(row.time_left or 0 for row in record.sockets)
         found.append(f"On the machine's own stack the four-tuple stays taken for {readable(left)} more.")
     return found

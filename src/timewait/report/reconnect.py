@@ -1,6 +1,7 @@
 """How a run of the founding experiment, and its matrix, are shown: lines of text, or data for JSON."""
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,7 +10,6 @@ from timewait.clock import SECOND, Duration, readable
 from timewait.endpoint import Endpoint
 from timewait.lab.catalog.reconnect import Attempt, Parameters, Record
 from timewait.lab.explanation import COUNTERS, Explanation, repeats_first_account
-from timewait.lab.host import OWN_STACK
 from timewait.lab.matrix import ENDINGS, Cell, lines
 from timewait.lab.rules import RULES, Policy, Rule
 from timewait.report.columns import table
@@ -75,7 +75,7 @@ def time_left(left: Duration | None) -> str:
 
 def _counters(record: Record) -> str:
     shown = [f"{name.split('.')[1]}{_SPACE}+{record.counters[name]}" for name in COUNTERS if record.counters.get(name)]
-    whole = " (counted for the whole machine)" if record.circumstances.get("stack") == OWN_STACK else ""
+    whole = "" if record.private else " (counted for the whole machine)"
     return ("  ".join(shown) or "none of the counters that matter here") + whole
 
 
@@ -85,7 +85,8 @@ def _turn(record: Record, explanation: Explanation) -> str:
     goal = "the next connect succeeds" if record.failure else "the next connect fails"
     if repeats_first_account(record, explanation.rule):
         goal = "EADDRNOTAVAIL, as in the first account,"
-    return f"{goal} with any one of: {', '.join(_unbroken(way) for way in explanation.turns)}"
+    ways = [_unbroken(way) for way in explanation.turns]
+    return f"{goal} with {ways[0]}" if len(ways) == 1 else f"{goal} with any one of: {', '.join(ways)}"
 
 
 def reasons(rule: Rule, policy: Policy, circumstances: dict[str, str]) -> Iterator[str]:
@@ -114,14 +115,13 @@ def _circumstances(record: Record) -> str:
 
 def _labelled(label: str, text: str, width: int) -> Iterator[str]:
     """Yield text wrapped beside a label."""
-    for line in textwrap.wrap(
-        text,
-        width,
-        initial_indent=label.ljust(_LABEL),
-        subsequent_indent=" " * _LABEL,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ):
+    yield from _wrapped(label.ljust(_LABEL) + text, width, " " * _LABEL)
+
+
+def _wrapped(text: str, width: int, indent: str) -> Iterator[str]:
+    """Yield the lines of a paragraph; a number and its unit stay together."""
+    bound = re.sub(r"(?<=\d) (?=(s|ms|us|ns)\b)", _SPACE, text)
+    for line in textwrap.wrap(bound, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False):
         yield line.replace(_SPACE, " ")
 
 
@@ -134,7 +134,7 @@ def _unbroken(text: str) -> str:
 
 def matrix_head() -> list[str]:
     """Return the head of the matrix's table."""
-    endings = [f"{closer.upper()} CLOSES" + (f", {readable(pause)}" if pause else "") for closer, pause in ENDINGS]
+    endings = [f"AND {readable(pause)} PAUSE" if pause else f"{closer.upper()} CLOSES" for closer, pause in ENDINGS]
     return ["TIMESTAMPS", "TW_REUSE", "BIND", *endings]
 
 
@@ -163,13 +163,10 @@ def legend(present: set[str], record: Record, width: int) -> Iterator[str]:
     """Yield the rules behind the letters of a matrix."""
     for rule in RULES.values():
         if rule.id in present:
-            where = "; ".join(reasons(rule, record.policy, record.circumstances))
-            yield from textwrap.wrap(
-                f"{rule.letter}  {rule.says}. {rule.rfc}." + (f" {where}." if where else ""),
-                width,
-                subsequent_indent="   ",
-                break_long_words=False,
-            )
+            yield from _wrapped(f"{rule.letter}  {rule.says}.", width, "   ")
+            yield from _wrapped(f"   {rule.rfc}.", width, "   ")
+            for where in reasons(rule, record.policy, record.circumstances):
+                yield from _wrapped(f"   {where}.", width, "   ")
 
 
 def result(attempt: Attempt) -> str:

@@ -234,8 +234,9 @@ def _merge(
         found[key] = [count, least, most]
         return
     numbers[0] += count
-    numbers[1] = min(numbers[1], least)
-    numbers[2] = max(numbers[2], most)
+    if least != NO_TIMER:
+        numbers[1] = least if numbers[1] == NO_TIMER else min(numbers[1], least)
+        numbers[2] = max(numbers[2], most)
 
 
 class NumpyCensus(Census):
@@ -251,6 +252,7 @@ class NumpyCensus(Census):
         super().__init__(listening)
         self._numpy = numpy
         self._arrays: dict[int, list[Any]] = {}  # by state: keys, one array a run
+        self._dtypes: dict[int, Any] = {}  # by length of a record
         # A key of its own order, so that sorting groups by destination: the time left in the lowest byte.
         order = ["left", "role", "port", "address"]
         sizes = {"left": "u1", "role": "u1", "port": "u2", "address": "u4"}
@@ -262,27 +264,46 @@ class NumpyCensus(Census):
         self._is_unsure = numpy.zeros(1 << 16, dtype=bool)
         self._is_unsure[list(self._unsure)] = True
 
-    def _add_plain(self, run: "Run", state: int) -> bool:
+    def add(self, run: "Run") -> None:
+        """Count the records of one run."""
+        if not self._add_array(run):
+            super().add(run)
+
+    def _records(self, run: "Run") -> "Any":
+        """Return the fields of a run's records that matter, as an array of structures over its buffer."""
         np = self._numpy
         buffer, start, end, length = run
-        self._counter(state)
-        layout = np.dtype(
-            {
-                "names": ["local", "peer", "source", "destination", "expires"],
-                "formats": ["u2", "u2", "u4", "u4", "u4"],
-                "offsets": [SOURCE_PORT, DESTINATION_PORT, SOURCE, DESTINATION, EXPIRES],
-                "itemsize": length,
-            }
-        )
-        records = np.frombuffer(buffer, dtype=layout, count=(end - start) // length, offset=start)
+        if length not in self._dtypes:
+            self._dtypes[length] = np.dtype(
+                {
+                    "names": ["kind", "local", "peer", "source", "destination", "expires"],
+                    "formats": ["u4", "u2", "u2", "u4", "u4", "u4"],
+                    "offsets": [FAMILY, SOURCE_PORT, DESTINATION_PORT, SOURCE, DESTINATION, EXPIRES],
+                    "itemsize": length,
+                }
+            )
+        return np.frombuffer(buffer, dtype=self._dtypes[length], count=(end - start) // length, offset=start)
+
+    def _add_array(self, run: "Run") -> bool:
+        """Count a run that is plain, see `_plain_state`; return False where it is not."""
+        np = self._numpy
+        buffer, start, _, _ = run
+        state = buffer[start + STATE]
+        if buffer[start + FAMILY] != socket.AF_INET or buffer[start + TIMER] != TIMER_TIME_WAIT:
+            return False
+        records = self._records(run)
+        kind, left = records["kind"], records["expires"] >> 10
+        if not (kind == kind[0]).all() or left.max() > 63:
+            return False
         local = records["local"]
         if self._unsure and self._is_unsure[local].any():
             return False
+        self._counter(state)
         server = self._is_sure[local]
         keys = np.empty(len(records), dtype=self._layout)
         keys["address"] = np.where(server, records["source"], records["destination"])
         keys["port"] = np.where(server, local, records["peer"])
-        keys["left"] = records["expires"] >> 10
+        keys["left"] = left
         keys["role"] = server
         self._arrays.setdefault(state, []).append(keys.view("u8"))
         return True

@@ -26,6 +26,7 @@ NLMSG_OVERRUN = 4
 NLM_F_REQUEST = 0x001
 NLM_F_DUMP_INTR = 0x010
 NLM_F_DUMP = 0x300
+SEQUENCE = 1  # one request a socket, so one number serves
 
 # The kernel fills at most 32 KiB of a dump at a time (netlink_dump: max_recvmsg_len is capped at 32 KiB), so a larger
 # buffer never receives more; one that is too small would cut a datagram, which MSG_TRUNC reveals.
@@ -44,9 +45,9 @@ class InterruptedDumpError(NetlinkError):
     """The table changed under the dump, or datagrams were lost: what was read may miss rows or hold some twice."""
 
 
-def request(kind: int, payload: bytes, *, flags: int = NLM_F_DUMP, sequence: int = 1) -> bytes:
+def request(kind: int, payload: bytes, *, flags: int = NLM_F_DUMP) -> bytes:
     """Return one netlink request."""
-    return HEADER.pack(HEADER_SIZE + len(payload), kind, NLM_F_REQUEST | flags, sequence, 0) + payload
+    return HEADER.pack(HEADER_SIZE + len(payload), kind, NLM_F_REQUEST | flags, SEQUENCE, 0) + payload
 
 
 class DumpState:
@@ -59,7 +60,7 @@ class DumpState:
         self.interrupted = False
 
 
-def messages(datagram: "memoryview", state: DumpState, sequence: int = 1) -> "Iterator[tuple[int, int, int]]":
+def messages(datagram: "memoryview", state: DumpState) -> "Iterator[tuple[int, int, int]]":
     """Yield (type, start, length) of each message that carries data; note the dump's end and interruptions in `state`.
 
     Raises `NetlinkError` for an error message of the kernel and for a length that cannot be true.
@@ -73,7 +74,7 @@ def messages(datagram: "memoryview", state: DumpState, sequence: int = 1) -> "It
             raise NetlinkError(f"netlink message claims {length} bytes where {size - at} are left")
         if flags & NLM_F_DUMP_INTR:
             state.interrupted = True
-        if seq == sequence:  # anything else answers a question that was not ours
+        if seq == SEQUENCE:  # anything else answers a question that was not ours
             if kind >= 16:
                 yield kind, at, length
             elif kind in (NLMSG_DONE, NLMSG_ERROR):
@@ -89,6 +90,8 @@ def _raise_code(datagram: "memoryview", at: int, length: int) -> None:
     if length < HEADER_SIZE + _ERRNO.size:
         return
     (code,) = _ERRNO.unpack_from(datagram, at + HEADER_SIZE)
+    if code == -errno.ENOENT:
+        raise _no_diag(errno.ENOENT)  # the netlink family exists, its TCP part does not
     if code < 0:
         raise NetlinkError(f"the kernel refused the socket dump: {os.strerror(-code)}", code=-code)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from timewait.clock import MS, Duration
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
-from timewait.lab.host import Host, InterruptedCallError, Outcome
+from timewait.lab.host import OWN_STACK, Host, InterruptedCallError, Outcome
 from timewait.lab.rules import LINUX, Holder, Policy, Rule, Situation, explain, judge
 from timewait.system.counters import moved
 from timewait.system.socket_table import Socket
@@ -130,6 +130,11 @@ class Record:
     sockets: list[Socket] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+
+    @property
+    def private(self) -> bool:
+        """Whether the host's settings were its own, to be changed at will."""
+        return self.circumstances.get("stack") != OWN_STACK
 
     @property
     def failure(self) -> Attempt | None:
@@ -333,39 +338,47 @@ def _number(setting: str | None, otherwise: int) -> int:
     return otherwise if setting is None else int(setting)
 
 
-# Single options that may turn a result around: how they are written, and what they change.
-_TURNS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("--timestamps on", {"timestamps": True}),
-    ("--timestamps off", {"timestamps": False}),
-    ("--bind explicit", {"binding": Binding.EXPLICIT}),
-    ("--bind ephemeral", {"binding": Binding.EPHEMERAL}),
-    ("--tw-reuse 1", {"tw_reuse": 1}),
-    ("--tw-reuse 0", {"tw_reuse": 0}),
-    ("--interval 1.1", {"interval": 1100 * MS}),
-    ("--interval 0.1", {"interval": 100 * MS}),
-    ("--interval 0", {"interval": 0}),
-    ("--tw-reuse-delay 1", {"tw_reuse_delay": 1}),
-    ("--peer-close prompt", {"peer_close": PeerClose.PROMPT}),
-    ("--peer-close never", {"peer_close": PeerClose.NEVER}),
-    ("s instead of c", {"closer": Closer.SERVER}),
-    ("c instead of s", {"closer": Closer.CLIENT}),
-    ("--linger0", {"linger0": True}),
+# Single options that may turn a result around: how they are written, and what they change; of a kind, the mildest
+# first, and the others are not named when that one does.
+_TURNS: Final[tuple[tuple[tuple[str, dict[str, Any]], ...], ...]] = (
+    (("--timestamps on", {"timestamps": True}),),
+    (("--timestamps off", {"timestamps": False}),),
+    (("--bind explicit", {"binding": Binding.EXPLICIT}),),
+    (("--bind ephemeral", {"binding": Binding.EPHEMERAL}),),
+    (("--tw-reuse 1", {"tw_reuse": 1}),),
+    (("--tw-reuse 0", {"tw_reuse": 0}),),
+    (
+        ("--interval 0", {"interval": 0}),
+        ("--interval 0.1", {"interval": 100 * MS}),
+        ("--interval 1.1", {"interval": 1100 * MS}),
+    ),
+    (("--tw-reuse-delay 1", {"tw_reuse_delay": 1}),),
+    (("--peer-close prompt", {"peer_close": PeerClose.PROMPT}),),
+    (("--peer-close never", {"peer_close": PeerClose.NEVER}),),
+    (("s instead of c", {"closer": Closer.SERVER}),),
+    (("c instead of s", {"closer": Closer.CLIENT}),),
+    (("--linger0", {"linger0": True}),),
 )
 
 
 def turns(record: Record) -> list[str]:
     """Return the single options that, by the rules, would turn the result around.
 
-    Only settings that this host has; nothing where the rules would not have foreseen the result itself.
+    Only settings that the host has; on the machine's own stack, none that would be a sysctl.  Nothing where the rules
+    would not have foreseen the result itself.
     """
-    found: list[str] = []
     parameters, settings = record.parameters, record.settings
+    found: list[str] = []
     if judge(expected(parameters, settings, record.policy)).allows != (record.failure is None):
         return found
-    for option, change in _TURNS:
-        other = replace(parameters, **change)
-        if other == parameters or any(settings.get(f"net.ipv4.tcp_{name}", "") is None for name in change):
-            continue
-        if judge(expected(other, settings, record.policy)).allows != (record.failure is None):
-            found.append(option)
+    for kind in _TURNS:
+        for option, change in kind:
+            other = replace(parameters, **change)
+            if other == parameters or (other.sysctls() and not record.private):
+                continue
+            if any(settings.get(f"net.ipv4.tcp_{name}", "") is None for name in change):
+                continue
+            if judge(expected(other, settings, record.policy)).allows != (record.failure is None):
+                found.append(option)
+                break
     return found

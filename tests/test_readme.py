@@ -1,0 +1,34 @@
+"""The README shows what the commands print: each block is run again and compared."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from needs import require_namespaces
+from timewait.cli.group import run
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"^```console\n\$ timewait (.*)\n((?:.*\n)*?)```$", README.read_text(), re.MULTILINE)
+
+
+def comparable(text: str) -> list[str]:
+    """Leave out what no two runs share: the kernel's name, times, and where lines were broken."""
+    text = re.sub(r"Linux \d\S*", "Linux KERNEL", text)
+    text = re.sub(r"\b\d+(\.\d+)? (s|ms|us|ns)\b", "TIME", text)
+    text = re.sub(r"since a\s+moment\s+before|for\s+TIME", "MOMENT", text)
+    return [" ".join(part.split()) for part in re.split(r"\n\n", text)]
+
+
+@pytest.mark.parametrize(("arguments", "output"), BLOCKS)
+def test_a_command_in_the_readme_prints_what_stands_below_it(
+    arguments: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_namespaces()
+    run(shlex.split(arguments))
+    assert comparable(capsys.readouterr().out.rstrip()) == comparable(output.rstrip())
+
+
+def test_there_are_such_commands() -> None:
+    assert len(BLOCKS) >= 3
