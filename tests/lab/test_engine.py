@@ -9,6 +9,7 @@ from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
 from timewait.lab.catalog.reconnect import Binding, Closer, Parameters, PeerClose, expected, run
 from timewait.lab.engine import CALL, EngineHost, policy_of, reuse_settings
+from timewait.lab.explanation import explain_run
 from timewait.lab.host import Host, InterruptedCallError
 from timewait.lab.matrix import PAUSE, cells, combinations
 from timewait.lab.rules import judge
@@ -112,6 +113,27 @@ def test_a_late_peer_is_reset_and_the_reconnect_takes_some_milliseconds() -> Non
     assert record.failure is None
     assert 5 * MS < record.attempts[-1].took < 20 * MS
     assert record.counters["TcpExt.TCPSynRetrans"] == 1
+
+
+@pytest.mark.xfail(reason="the engine acknowledges a FIN at once where Linux delays it: ping-pong mode comes too late")
+@pytest.mark.parametrize(("pause", "error"), [(0, REFUSED), (20 * MS, REFUSED), (60 * MS, "")])
+def test_after_a_request_and_its_response_the_fin_of_a_client_is_acknowledged_40_ms_later(
+    pause: int, error: str
+) -> None:
+    """Measured on 6.18: a reconnect meets FIN-WAIT-1 for some 40 ms while the server's program does not close."""
+    asked = Parameters(
+        port=44400, closer=Closer.CLIENT, count=2, peer_close=PeerClose.NEVER, payload=100, interval=pause
+    )
+    assert run(linux(), asked, quiet).attempts[-1].error == error
+
+
+def test_no_way_out_is_named_where_the_rules_did_not_foresee_the_result() -> None:
+    """RFC 793 refuses the SYN, but the RST that its answer draws ends the wait (RFC 1337): a matter of one second."""
+    record = run(EngineHost.alone("rfc793"), Parameters(port=44400, closer=Closer.SERVER, count=2), quiet)
+    explanation = explain_run(record)
+    assert explanation.rule is not None
+    assert explanation.rule.id == "reset-clears"
+    assert explanation.turns == []
 
 
 def test_counters_have_the_kernels_names() -> None:

@@ -10,7 +10,7 @@ from timewait.endpoint import Endpoint
 from timewait.lab.engine import EngineHost
 from timewait.sim import faults
 from timewait.sim.link import Conditions
-from timewait.sim.network import Network
+from timewait.sim.network import Network, NoProgressError
 from timewait.tcp import profiles
 from timewait.tcp.events import Dropped, Reason
 from timewait.tcp.states import State
@@ -242,6 +242,21 @@ def test_two_ends_in_time_wait_after_a_simultaneous_close_fall_silent() -> None:
     hosts.settle(3)
     assert not hosts.client.sockets()
     assert [row.state for row in hosts.server.sockets()] == ["LISTEN"]
+
+
+def test_taken_literally_two_ends_in_time_wait_answer_each_other_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9293 section 3.10.7.4, fifth, has every acceptable ACK answered.  Without a delay, time then stands still."""
+    hosts = TwoHosts(conditions=Conditions(), profile="rfc9293", tw_exact_ack_replies=True)
+    client, server = hosts.connect()
+    hosts.there.faults.append(faults.delay(faults.fin, MS))
+    hosts.client.close(client)
+    hosts.server.close(server)
+    hosts.settle(0.1)
+    ack = next(s for s in reversed(trace_of(hosts).segments()) if s.flags == ACK)
+    hosts.network.replay(ack)
+    monkeypatch.setattr("timewait.sim.network._AT_ONCE", 1000)
+    with pytest.raises(NoProgressError, match="for ever"):
+        hosts.settle(1)
 
 
 @pytest.mark.parametrize(("timestamps", "ghost"), [(True, b""), (False, b"old")])

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -240,13 +241,15 @@ def _both(asked: Parameters, where: _Where, *, as_json: bool) -> int:
     from timewait.report import worlds
 
     kernel, _ = _run(asked, where, "kernel", quiet=True)
+    if not asked.count:  # until Ctrl-C: the engine, which would never get tired, makes as many as the kernel did
+        asked = replace(asked, count=max(1, kernel.connected + (kernel.failure is not None)))
     engine, trace = _run(asked, where, "engine", quiet=True)
-    why = explain_run(kernel)
-    data = worlds.record_pair_data(kernel, engine, (why, explain_run(engine)))
+    why = (explain_run(kernel), explain_run(engine))
+    data = worlds.record_pair_data(kernel, engine, why)
     if as_json:
         print(json.dumps(data | ({"trace": trace} if where.trace else {}), indent=2))
     else:
-        for line in [*trace, *worlds.summary(kernel, engine, why)]:
+        for line in [*trace, *worlds.summary(kernel, engine, why, _width())]:
             print(line)
     return Exit.OK if data["agrees"] else Exit.FAILED
 

@@ -1,5 +1,6 @@
 """The founding experiment in the kernel and in the engine, side by side, with a mark where they differ."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,8 +50,8 @@ def _cell(pair: Pair) -> str:
     return f"{_DIFFERS}: kernel {kernel}, engine {engine}"
 
 
-def summary(kernel: Record, engine: Record, explanation: Explanation) -> Iterator[str]:
-    """Yield two runs of the same experiment side by side; `explanation` is that of the kernel's."""
+def summary(kernel: Record, engine: Record, why: tuple[Explanation, Explanation], width: int) -> Iterator[str]:
+    """Yield two runs of the same experiment side by side; `why`: the explanations of the kernel's and the engine's."""
     found = list(spans(kernel, engine))
     rows = [
         (
@@ -72,10 +73,12 @@ def summary(kernel: Record, engine: Record, explanation: Explanation) -> Iterato
         moved = [(name, kernel.counters.get(name, 0), engine.counters.get(name, 0)) for name in counted]
         yield from table(("COUNTER", "KERNEL", "ENGINE"), moved, right=("KERNEL", "ENGINE"))
         yield ""
-    if all(span.agrees for span in found):
-        yield "Both worlds agree on every connect."
-    if explanation.rule is not None:
-        yield f"The kernel's last: {explanation.rule.says} ({explanation.rule.id})."
+    agree = all(span.agrees for span in found)
+    yield "Both worlds agree on every connect." if agree else "The worlds differ: the engine, or a rule, is wrong."
+    for name, explanation in zip(("kernel", "engine"), why, strict=True):
+        if explanation.rule is not None and (name == "kernel" or not agree):
+            text = f"{name}: {explanation.rule.says} ({explanation.rule.id})."
+            yield from textwrap.wrap(text, width, subsequent_indent="  ")
 
 
 def _answer(attempt: Attempt | None) -> str:

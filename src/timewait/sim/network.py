@@ -10,6 +10,7 @@ from random import Random
 from typing import TypeAlias
 
 from timewait.clock import Duration, Instant
+from timewait.errors import TimewaitError
 from timewait.sim.faults import Fault
 from timewait.sim.link import PERFECT, Conditions, Link
 from timewait.tcp.core import is_loopback
@@ -23,6 +24,12 @@ from timewait.wire.segment import Segment
 # The largest packet IP has: what a host can send itself.
 _LOOPBACK_MTU = 65535
 _RECORDED = (Entered, Dropped, Failed)
+# More than any exchange needs at one instant: on a link without delay two hosts may answer each other for ever.
+_AT_ONCE = 100_000
+
+
+class NoProgressError(TimewaitError):
+    """The hosts keep answering each other and time does not pass."""
 
 
 class Node:
@@ -66,6 +73,8 @@ class Network:
         self.owners: dict[bytes, Node] = {}
         self._heap: list[_Due] = []
         self._number = 0
+        self._instant = start
+        self._steps = 0
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
@@ -147,6 +156,14 @@ class Network:
         if not self._heap:
             return False
         time, _, target, segment = heappop(self._heap)
+        self._steps += 1
+        if time != self._instant:
+            self._instant, self._steps = time, 0
+        elif self._steps > _AT_ONCE:
+            raise NoProgressError(
+                f"{_AT_ONCE} segments and timers at one instant: hosts answer each other for ever",
+                "give the link a delay, and see its trace",
+            )
         if isinstance(target, Node):
             if target.due != time:
                 return True  # an earlier deadline took its place

@@ -364,10 +364,13 @@ _TURNS: Final[tuple[tuple[tuple[str, dict[str, Any]], ...], ...]] = (
 def turns(record: Record) -> list[str]:
     """Return the single options that, by the rules, would turn the result around.
 
-    Only settings that the host has; on the machine's own stack, none that would be a sysctl.
+    Only settings that the host has; on the machine's own stack, none that would be a sysctl.  Nothing where the rules
+    would not have foreseen the result itself.
     """
     parameters, settings = record.parameters, record.settings
-    found = []
+    found: list[str] = []
+    if judge(expected(parameters, settings, record.policy)).allows != (record.failure is None):
+        return found
     for kind in _TURNS:
         for option, change in kind:
             other = replace(parameters, **change)
