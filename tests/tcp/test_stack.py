@@ -178,3 +178,52 @@ def test_a_hundred_thousand_records_each_of_at_most_512_octets_and_one_step_to_t
     tracemalloc.stop()
     assert size / 20_000 < 400
     assert table.next_deadline() == wait.expires
+
+
+OLD_CONNECTION = """
+    0.000  peer > us  SYN seq=0
+    0.000  us  SYN-RECEIVED
+    0.000  us > peer  SYN,ACK seq=0 ack=1
+    0.000  peer > us  ACK seq=1 ack=1
+    0.000  us  ESTABLISHED
+    0.000  us: accept = ok
+    0.000  peer > us  ACK seq=1 ack=1 len=5            # of which a copy wanders about
+    0.000  us > peer  ACK seq=1 ack=6
+    0.000  us: recv 99 = 5
+    0.000  us: close
+    0.000  us  FIN-WAIT-1
+    0.000  us > peer  FIN,ACK seq=1 ack=6
+    0.000  peer > us  FIN,ACK seq=6 ack=2
+    0.000  us  FIN-WAIT-2
+    0.000  us > peer  ACK seq=2 ack=7
+"""
+
+
+def test_without_a_wait_octets_of_the_old_connection_are_read_in_the_new_one() -> None:
+    """RFC 1337 section 1, hazard H1: why TIME-WAIT exists."""
+    trace = f"""
+        {OLD_CONNECTION}
+        0.000  us  CLOSED
+        0.100  peer > us  SYN seq=-4
+        0.100  us  SYN-RECEIVED
+        0.100  us > peer  SYN,ACK seq=0 ack=-3
+        0.100  peer > us  ACK seq=-3 ack=1
+        0.100  us  ESTABLISHED
+        0.100  us: accept = ok
+        0.200  peer > us  ACK seq=1 ack=1 len=5            # the old copy
+        0.200  us > peer  ACK seq=1 ack=-3
+        0.300  peer > us  ACK seq=-3 ack=1 len=4
+        0.300  us > peer  ACK seq=1 ack=6
+        0.300  us: recv 99 = 9
+    """
+    play("rfc9293", trace, passive=True, options=Options(quick_ack=True), time_wait=0)
+
+
+def test_with_the_wait_the_same_syn_is_refused() -> None:
+    trace = f"""
+        {OLD_CONNECTION}
+        0.000  us  TIME-WAIT until 240.000
+        0.100  peer > us  SYN seq=-4
+        0.100  us > peer  ACK seq=2 ack=7
+    """
+    play("rfc9293", trace, passive=True, options=Options(quick_ack=True))

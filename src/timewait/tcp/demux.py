@@ -9,7 +9,7 @@ from timewait.clock import SECOND, Instant
 from timewait.tcp import sender
 from timewait.tcp.arrival import find_timestamps, may_challenge, segment_arrives, take_opening
 from timewait.tcp.connection import Connection, step
-from timewait.tcp.core import Core, Listener
+from timewait.tcp.core import Core, Listener, is_loopback
 from timewait.tcp.events import Dropped, Entered, Events, FourTuple, Reason, Send
 from timewait.tcp.output import answer_stray
 from timewait.tcp.ports import BOUND, reuse_flags
@@ -34,7 +34,10 @@ class Demux(Core):
     # --- Segments in
 
     def receive(self, segment: Segment, now: Instant) -> Events:
-        """Take a segment from the network.  RFC 9293 section 3.10.7.  Addresses are not checked against our own."""
+        """Take a segment from the network.  RFC 9293 section 3.10.7.
+
+        A stack without addresses takes all for its own.
+        """
         out: Events = []
         shared = self.shared
         shared.counters["InSegs"] += 1
@@ -70,6 +73,9 @@ class Demux(Core):
             if wait is not None:
                 self._to_record(key, packed, wait, segment, now, out)
                 return
+        if key[0] not in self.addresses and self.addresses and not is_loopback(key[0]):
+            out.append(Dropped(segment, Reason.NOT_LOCAL))
+            return
         listener = self._listener_for(key)
         if listener is not None:
             self._at_listener(listener, key, segment, now, out)

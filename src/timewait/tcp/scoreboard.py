@@ -13,6 +13,8 @@ from timewait.wire.seq import MASK, diff, le, lt
 
 # RFC 6675 section 2.
 DUPLICATE_THRESHOLD: Final = 3
+# More than any honest peer has; one that reports every other octet shall not cost a search through thousands.
+MOST_BLOCKS: Final = 256
 
 SendRange: TypeAlias = Callable[[Connection, int, int, Instant, list[Event]], None]
 
@@ -21,7 +23,9 @@ def take(conn: Connection, blocks: tuple[tuple[int, int], ...]) -> None:
     """Enter the blocks that a segment reports; blocks outside SND.UNA..SND.NXT are no news.  RFC 6675 section 4."""
     for left, right in blocks:
         if lt(left, right) and not lt(left, conn.snd_una) and le(right, conn.snd_nxt):
-            conn.sacked = _merged(conn, left, right)
+            merged = _merged(conn, left, right)
+            if len(merged) <= MOST_BLOCKS:
+                conn.sacked = merged
 
 
 def _merged(conn: Connection, left: int, right: int) -> tuple[tuple[int, int], ...]:
