@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from needs import require_namespaces
 from timewait.cli.group import run
 from timewait.errors import Exit, UsageError
 from timewait.lab.engine import EngineHost
-from timewait.lab.kernel import KernelHost
 from timewait.wire import packet, pcapng
 from timewait.wire.segment import SYN
 
@@ -119,12 +119,7 @@ def test_a_run_that_differs_is_marked(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_engine_agrees_with_this_kernel_in_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
-    from timewait.errors import UnavailableError
-
-    try:
-        KernelHost().end()
-    except UnavailableError as error:
-        pytest.skip(f"needs network namespaces: {error.what}")
+    require_namespaces()
     assert run(["rtest", "--matrix", "--world", "both", "--json"]) == Exit.OK
     data = json.loads(out(capsys))
     assert [cell for cell in data["cells"] if not cell["agrees"]] == []
