@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hostile import Hostile, Transfer
 from timewait.clock import MS, SECOND
 from timewait.tcp import profiles
+from timewait.tcp.connection import Options
 from timewait.tcp.states import State
 from timewait.wire.segment import ACK, FIN, Segment
 
@@ -29,7 +30,8 @@ def test_what_one_side_sends_the_other_reads_in_order_once_or_there_is_an_error(
     name: str, seed: int, loss: float, double: float, spread: int, sizes: tuple[int, int]
 ) -> None:
     net = Hostile(profiles.get(name), seed, loss=loss, double=double, spread=spread)
-    transfer = Transfer(net, sizes)
+    # Keep-alive: a peer that gave up without a word would otherwise be waited for in FIN-WAIT-2 for ever.
+    transfer = Transfer(net, sizes, Options(keep_alive=True, keep_idle=75 * SECOND))
     transfer.run(LONG)
     failed = any(transfer.errors) or any(net.failures)
     for who in (0, 1):
