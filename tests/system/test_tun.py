@@ -28,6 +28,10 @@ def test_a_device_is_in_the_namespace_alone_and_goes_with_its_descriptor() -> No
         assert Path(f"/proc/{host.pid}/net/if_inet6").read_text().count("wire0") >= 1
         device.close()
         device.close()
+        for _ in range(100):  # the kernel takes a device down in its own time
+            if "wire0:" not in interfaces(host):
+                break
+            host.wait(20_000_000)
         assert "wire0:" not in interfaces(host)
 
 
