@@ -15,7 +15,7 @@ from typing import Any, Final
 from timewait.clock import Duration, Instant
 from timewait.tcp.events import Connected, EndOfFile, Entered, Errno, Event, Failed, FourTuple
 from timewait.tcp.profile import Profile
-from timewait.tcp.states import CLOSED, LISTEN, TABLE, TIME_WAIT, Action, Row, State
+from timewait.tcp.states import CLOSED, LISTEN, TABLE, TIME_WAIT, Action, Ignored, Row, State
 from timewait.tcp.states import Event as Input
 from timewait.wire.seq import MASK, diff
 
@@ -336,6 +336,7 @@ def step(conn: Connection, event: Input, out: list[Event], error: Errno | None =
     """
     row = TABLE[conn.state][event]
     if type(row) is not Row:
+        assert type(row) is Ignored, row
         return ()
     after = row.next
     if after is not conn.state:

@@ -151,6 +151,8 @@ class Sysctl:
     unit: int = 1
     choices: Mapping[int, Any] | None = None
     none_at_zero: bool = False
+    also: tuple[str, ...] = ()
+    """Fields that get the same value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -395,7 +395,7 @@ class Stack(Core):
         """Change a setting; connections see it at once.  Raises `settings.SettingError`, naming near names."""
         full, sysctl = settings.find(self.profile, name)
         parsed = settings.parse(full, sysctl, value)
-        self.shared.profile = self.profile.changed(**{sysctl.field: parsed})
+        self.shared.profile = self.profile.changed(**dict.fromkeys((sysctl.field, *sysctl.also), parsed))
         self.sysctls[full] = value if isinstance(sysctl.default, (tuple, str)) else int(value)  # type: ignore[arg-type]
 
     def get_sysctl(self, name: str) -> int | tuple[int, int] | str:

@@ -120,7 +120,7 @@ PROFILE: Final[Profile] = derive(
             "net.ipv4.tcp_synack_retries": Sysctl("syn_ack_retries", 5, high=255),
             "net.ipv4.tcp_retries2": Sysctl("data_retries", 15, high=255),
             "net.ipv4.tcp_orphan_retries": Sysctl("orphan_retries", 8, low=1, high=255),
-            "net.ipv4.tcp_invalid_ratelimit": Sysctl("tw_ack_interval", 500, unit=MS),
+            "net.ipv4.tcp_invalid_ratelimit": Sysctl("tw_ack_interval", 500, unit=MS, also=("invalid_ack_interval",)),
             "net.ipv4.tcp_max_syn_backlog": Sysctl("syn_backlog", 1024),
             "net.ipv4.tcp_keepalive_time": Sysctl("keepalive_idle", 7200, unit=SECOND),
             "net.ipv4.tcp_keepalive_intvl": Sysctl("keepalive_interval", 75, unit=SECOND),
