@@ -4,7 +4,6 @@ It is GPL-3: installed by the benchmark into a temporary folder, run by that fol
 """
 
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -56,7 +55,3 @@ def install(folder: Path) -> Path:
     if done.returncode:
         raise SystemExit(f"error: pmd-pytcp {VERSION} cannot be installed\nhint:  {done.stderr.strip()[-300:]}")
     return python
-
-
-def version() -> str:
-    return f"pmd-pytcp {VERSION} on Python {sys.version.split()[0]}"
