@@ -6,7 +6,7 @@ The engine asserts that no pair which the table calls impossible ever comes up.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,6 +21,8 @@ from timewait.tcp.stack import Stack
 from timewait.wire.segment import MaximumSegmentSize, Option, Sack, SackPermitted, Segment, Timestamps, WindowScale
 
 T = TypeVar("T")
+How: TypeAlias = Literal["read", "write", "both"]
+HOW: tuple[How, ...] = ("read", "write", "both")
 US, PEER = b"\x0a\0\0\1", b"\x0a\0\0\2"
 PORTS = (80, 4000)
 NEAR = st.one_of(st.integers(-3, 3), st.integers(-70000, 70000), st.integers(-(2**31), 2**31))
@@ -158,8 +160,8 @@ class AnyOrder(RuleBasedStateMachine):
         handle = self.handle(pick)
         self.both(lambda stack: stack.recv(handle, size, self.now, peek))
 
-    @rule(pick=st.integers(0, 20), how=st.sampled_from(["read", "write", "both"]))
-    def shutdown(self, pick: int, how: str) -> None:
+    @rule(pick=st.integers(0, 20), how=st.sampled_from(HOW))
+    def shutdown(self, pick: int, how: How) -> None:
         handle = self.handle(pick)
         self.both(lambda stack: stack.shutdown(handle, self.now, how))
 

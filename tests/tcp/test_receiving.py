@@ -190,3 +190,18 @@ def test_linux_delays_the_ack_of_a_fin_after_request_and_response() -> None:
         0.050  us > peer  ACK seq=6 ack=7
     """
     play("linux", trace, EST, quick_acks=0)
+
+
+def test_single_octets_with_gaps_cannot_fill_memory() -> None:
+    player = Player("rfc9293", options=QUICK)
+    player.to(EST)
+    for seq in range(3, 2003, 2):
+        player.quietly(f"0 peer > us ACK seq={seq} ack=1 len=1")
+    conn = player.stack.connections[player.key]
+    assert len(conn.pieces) <= 64 + 65535 // 256
+
+
+def test_a_segment_for_another_host_is_dropped_without_an_answer() -> None:
+    player = Player("linux", passive=True)
+    events = player.stack.receive(Segment(player.key.remote, 9, b"\x0a\0\0\x63", 4000, 7, 0, SYN, 1000), player.now)
+    assert [type(event).__name__ for event in events] == ["Dropped"]

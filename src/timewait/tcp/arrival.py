@@ -69,9 +69,9 @@ def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[
 
 
 def find_timestamps(options: tuple[Option, ...]) -> Timestamps | None:
-    """Return the timestamps option, if there is one."""
+    """Return the timestamps option, if there is one; most often it is the last."""
     for option in reversed(options):
-        if isinstance(option, Timestamps):
+        if type(option) is Timestamps:
             return option
     return None
 

@@ -104,6 +104,7 @@ def abort(conn: Connection, now: Instant, out: list[Event]) -> None:
         if conn.state is CLOSED and conn.snd_nxt == conn.iss:
             conn.snd_nxt = (conn.iss + 1) & MASK
         emit_reset(conn, now, out)
+        conn.reset_sent = True
 
 
 def take_error(conn: Connection) -> Errno | None:

@@ -93,6 +93,89 @@ class Recovery(IntEnum):
     """Sending everything again from SND.UNA: RFC 5681 section 3.1, last paragraphs."""
 
 
+# Kept apart from the class, so that `fork` can go through them in compiled code too.
+_FIELDS: Final = (
+    "ack_at",
+    "ack_now",
+    "armed",
+    "buffer",
+    "buffer_seq",
+    "cwnd",
+    "duplicate_acks",
+    "end_at",
+    "error",
+    "fin_again",
+    "fin_queued",
+    "fin_sent",
+    "first_sent_at",
+    "handle",
+    "heard_at",
+    "high_resent",
+    "irs",
+    "iss",
+    "keep_at",
+    "key",
+    "last_ack_sent",
+    "last_invalid_ack",
+    "linger_at",
+    "lingering",
+    "listener",
+    "max_snd_wnd",
+    "mss",
+    "newest_piece",
+    "old_wait",
+    "options",
+    "own_mss",
+    "passive",
+    "peer_mss",
+    "pieces",
+    "ping_pong",
+    "port_class",
+    "probes",
+    "quick_acks",
+    "rcv_limit",
+    "rcv_nxt",
+    "rcv_scale",
+    "rcv_up",
+    "rcv_wnd",
+    "read_shut",
+    "received",
+    "recover",
+    "recovery",
+    "remote_fin",
+    "resend_at",
+    "resend_seq",
+    "reset_sent",
+    "retries",
+    "rto",
+    "rttvar",
+    "sack_ok",
+    "sacked",
+    "scale_ok",
+    "shared",
+    "snd_nxt",
+    "snd_scale",
+    "snd_una",
+    "snd_up",
+    "snd_wl1",
+    "snd_wl2",
+    "snd_wnd",
+    "soft_error",
+    "srtt",
+    "ssthresh",
+    "state",
+    "timed_at",
+    "timed_seq",
+    "ts_offset",
+    "ts_ok",
+    "ts_recent",
+    "ts_recent_at",
+    "unacked",
+    "user_gone",
+    "want_room",
+)
+
+
 class Connection:
     """One connection.  Sequence variables have the RFC's names; instants and durations are nanoseconds.
 
@@ -100,86 +183,7 @@ class Connection:
     read; `pieces` what arrived out of order, sorted, not overlapping.  A timer that is off is `NEVER`.
     """
 
-    __slots__ = (
-        "ack_at",
-        "ack_now",
-        "armed",
-        "buffer",
-        "buffer_seq",
-        "cwnd",
-        "duplicate_acks",
-        "end_at",
-        "error",
-        "fin_again",
-        "fin_queued",
-        "fin_sent",
-        "first_sent_at",
-        "handle",
-        "heard_at",
-        "high_resent",
-        "irs",
-        "iss",
-        "keep_at",
-        "key",
-        "last_ack_sent",
-        "last_invalid_ack",
-        "linger_at",
-        "lingering",
-        "listener",
-        "max_snd_wnd",
-        "mss",
-        "newest_piece",
-        "no_wait",
-        "old_wait",
-        "options",
-        "own_mss",
-        "passive",
-        "peer_mss",
-        "pieces",
-        "ping_pong",
-        "port_class",
-        "probes",
-        "quick_acks",
-        "rcv_limit",
-        "rcv_nxt",
-        "rcv_scale",
-        "rcv_up",
-        "rcv_wnd",
-        "read_shut",
-        "received",
-        "recover",
-        "recovery",
-        "remote_fin",
-        "resend_at",
-        "resend_seq",
-        "retries",
-        "rto",
-        "rttvar",
-        "sack_ok",
-        "sacked",
-        "scale_ok",
-        "shared",
-        "snd_nxt",
-        "snd_scale",
-        "snd_una",
-        "snd_up",
-        "snd_wl1",
-        "snd_wl2",
-        "snd_wnd",
-        "soft_error",
-        "srtt",
-        "ssthresh",
-        "state",
-        "timed_at",
-        "timed_seq",
-        "ts_offset",
-        "ts_ok",
-        "ts_recent",
-        "ts_recent_at",
-        "unacked",
-        "user_gone",
-        "want_room",
-    )
+    __slots__ = _FIELDS
 
     def __init__(
         self, key: FourTuple, shared: Shared, options: Options, iss: int, passive: bool, limit: int, own_mss: int
@@ -259,9 +263,9 @@ class Connection:
         self.lingering = False
         self.error: Errno | None = None
         self.soft_error: Errno | None = None
-        # The wait that this incarnation came out of, while it may have to return there; and whether none shall follow
+        # The wait that this incarnation came out of, while it may have to return there; and whether our user aborted it
         self.old_wait: bytes | None = None
-        self.no_wait = False
+        self.reset_sent = False
         # Timers; heard_at: the last segment, for keep-alive
         self.resend_at: Instant = NEVER
         self.ack_at: Instant = NEVER
@@ -284,8 +288,8 @@ class Connection:
 
     def fork(self, shared: Shared) -> "Connection":
         """Return an independent copy that belongs to `shared`."""
-        other = Connection.__new__(Connection)
-        for name in Connection.__slots__:
+        other = Connection(self.key, shared, self.options, self.iss, self.passive, self.rcv_limit, self.own_mss)
+        for name in _FIELDS:
             setattr(other, name, getattr(self, name))
         other.shared = shared
         other.buffer = self.buffer.copy()
@@ -313,7 +317,7 @@ class Connection:
             (self.mss, self.peer_mss, self.own_mss, self.cwnd, self.ssthresh, self.duplicate_acks, self.recovery),
             (self.srtt, self.rttvar, self.rto, self.retries, self.probes),
             (self.unacked, self.ack_now, self.quick_acks, self.ping_pong, self.sack_ok, self.scale_ok, self.ts_ok),
-            (self.user_gone, self.read_shut, self.lingering, self.error, self.no_wait, self.old_wait is not None),
+            (self.user_gone, self.read_shut, self.lingering, self.error, self.reset_sent, self.old_wait is not None),
             (self.ts_recent, self.ts_offset) if self.ts_ok else (),
             tuple(-1 if at == NEVER else at - now for at in timers),
             now - self.timed_at if self.timed_seq >= 0 else 0,

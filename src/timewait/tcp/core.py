@@ -1,8 +1,7 @@
 """What a stack is made of: its tables, and the moves between them.  The user's calls are in `stack`.
 
-A segment finds its connection, its TIME-WAIT record, its listener, or nobody (RFC 9293 section 3.10.7); a connection
-that ends becomes a record or vanishes; timers of connections stand in one heap, re-armed lazily, and those of records
-in the record table itself.
+A connection that ends becomes a record or vanishes; timers of connections stand in one heap, re-armed lazily, and those
+of records in the record table itself.  Segments are taken in by `demux`.
 """
 
 from collections import deque
@@ -13,23 +12,20 @@ from random import Random
 from typing import Any, Final, Self
 
 from timewait.clock import SECOND, Instant
-from timewait.tcp import isn, sender
-from timewait.tcp.arrival import find_timestamps, may_challenge, orphan_wait, segment_arrives, take_opening
+from timewait.tcp import isn
+from timewait.tcp.arrival import orphan_wait
 from timewait.tcp.connection import NEVER, Connection, Options, Shared, step
 from timewait.tcp.events import (
     Acceptable,
-    Dropped,
     Entered,
     Errno,
     Events,
     FourTuple,
-    Reason,
     Released,
-    Send,
 )
-from timewait.tcp.output import answer_stray, emit_reset
-from timewait.tcp.ports import BOUND, REUSE_ADDRESS, REUSE_PORT, WAITING, PortTable
-from timewait.tcp.profile import IssRule, NoListener, Overflow, Profile, SynFinRule
+from timewait.tcp.output import emit_reset
+from timewait.tcp.ports import WAITING, PortTable
+from timewait.tcp.profile import IssRule, Overflow, Profile
 from timewait.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -43,15 +39,11 @@ from timewait.tcp.states import (
     TIME_WAIT,
 )
 from timewait.tcp.states import Event as Input
-from timewait.tcp.time_wait import TimeWait, Verdict, WaitTable, judge, new_iss_above, pack_key, unpack_key
+from timewait.tcp.time_wait import TimeWait, WaitTable, new_iss_above, pack_key, unpack_key
 from timewait.tcp.timeouts import expire
-from timewait.wire.segment import ACK, FIN, RST, SYN, NoOperation, Option, Segment, Timestamps
-from timewait.wire.seq import MASK, lt
+from timewait.wire.seq import lt
 
-_NOP = NoOperation()
-# Linux TCP_PAWS_MSL and TCP_PAWS_WINDOW, include/net/tcp.h until 4.11: the memory that tcp_tw_recycle judged by.
-_HOST_STAMP_LIFE: Final = 60 * SECOND
-_HOST_STAMP_SLACK: Final = 1
+# How many hosts the memory of tcp_tw_recycle holds.
 _HOST_STAMPS: Final = 65536
 _LOOPBACK6 = bytes(15) + b"\x01"
 _FIN_PENDING = (ESTABLISHED, CLOSE_WAIT, SYN_RECEIVED, FIN_WAIT_1, CLOSING, LAST_ACK)
@@ -92,10 +84,11 @@ class Listener:
 
     def fork(self) -> "Listener":
         """Return an independent copy."""
-        other = Listener.__new__(Listener)
-        for name in Listener.__slots__:
-            setattr(other, name, getattr(self, name))
+        socket = Socket(self.handle, self.options)
+        socket.address, socket.port, socket.port_class = self.address, self.port, self.port_class
+        other = Listener(socket, self.backlog)
         other.ready = self.ready.copy()
+        other.half_open = self.half_open
         return other
 
 
@@ -154,161 +147,9 @@ class Core:
         """What happened how often, under Linux's names where Linux counts the same (nstat)."""
         return self.shared.counters
 
-    # --- Segments in
-
-    def receive(self, segment: Segment, now: Instant) -> Events:
-        """Take a segment from the network.  RFC 9293 section 3.10.7.  Addresses are not checked against our own."""
-        out: Events = []
-        shared = self.shared
-        shared.counters["InSegs"] += 1
-        key = (segment.destination, segment.destination_port, segment.source, segment.source_port)
-        conn = self.connections.get(key)
-        if segment.flags & (SYN | FIN) == SYN | FIN and shared.profile.syn_fin is SynFinRule.DISCARD:
-            out.append(Dropped(segment, Reason.SYN_FIN))
-        elif conn is not None:
-            if conn.state is SYN_RECEIVED and self._queue_full(conn, segment):
-                out.append(Dropped(segment, Reason.ACCEPT_QUEUE_FULL))
-            else:
-                segment_arrives(conn, segment, now, out)
-                self.settle(conn, now, out)
-        else:
-            self._without_connection(FourTuple(*key), segment, now, out)
-        return out
-
-    def _queue_full(self, conn: Connection, segment: Segment) -> bool:
-        """Whether the ACK that would establish a connection is ignored, there being no room for it."""
-        listener = self.handles.get(conn.listener)
-        if not isinstance(listener, Listener) or segment.flags & (RST | SYN):
-            return False
-        full = len(listener.ready) >= listener.backlog + self.profile.listen_backlog_extra
-        if full:
-            self.counters["ListenOverflows"] += 1
-            self.counters["ListenDrops"] += 1
-        return full
-
-    def _without_connection(self, key: FourTuple, segment: Segment, now: Instant, out: Events) -> None:
-        if self.waits.queues:
-            packed = pack_key(key)
-            wait = self.waits.find(packed)
-            if wait is not None:
-                self._to_record(key, packed, wait, segment, now, out)
-                return
-        listener = self._listener_for(key)
-        if listener is not None:
-            self._at_listener(listener, key, segment, now, out)
-        else:
-            reason = Reason.RST_WITHOUT_CONNECTION if segment.flags & RST else Reason.NO_CONNECTION
-            out.append(Dropped(segment, reason))
-            self._reset_stray(segment, out)
-
-    def _listener_for(self, key: FourTuple) -> Listener | None:
-        return self.listeners.get((key[0], key[1])) or self.listeners.get((b"", key[1]))
-
-    def _reset_stray(self, segment: Segment, out: Events) -> None:
-        answer = answer_stray(segment)
-        if answer is not None:
-            self.counters["OutSegs"] += 1
-            self.counters["OutRsts"] += 1
-            out.append(Send(answer))
-
     # --- TIME-WAIT records
 
-    def _to_record(
-        self, key: FourTuple, packed: bytes, wait: TimeWait, segment: Segment, now: Instant, out: Events
-    ) -> None:
-        """A segment for a record: judged in `time_wait`, carried out here."""
-        profile = self.profile
-        verdict = judge(wait, segment, profile, now)
-        if verdict.paws:
-            self.counters["PAWSTimewait"] += 1
-        if verdict.event is Input.SYN:
-            listener = self._listener_for(key)
-            if listener is not None:
-                self._reopen(listener, key, packed, wait, segment, now, out)
-                return
-            if profile.tw_no_listener is NoListener.DELETE_AND_RESET:
-                self._forget(key, packed, wait, out)
-                out.append(Dropped(segment, Reason.NO_CONNECTION))
-                self._reset_stray(segment, out)
-                return
-            verdict = Verdict(Reason.TW_SYN_NO_LISTENER, ack=True, limited=True)
-        if verdict.reset:
-            self._reset_from_record(key, wait, segment, now, out)
-        if verdict.event in (Input.RST, Input.SYN_IN_WINDOW, Input.LATE_DATA):
-            if verdict.event != Input.RST or verdict.reason is Reason.FW2_KILLED:
-                out.append(Dropped(segment, verdict.reason))
-            self._forget(key, packed, wait, out)
-            return
-        reason = verdict.reason
-        if verdict.event is Input.FIN and wait.fin_wait_2:
-            wait.rcv_nxt = (wait.rcv_nxt + 1) & MASK
-            wait.fin_wait_2 = False
-            wait.entered = now if wait.ts_ok else wait.entered
-            wait.ts_recent_at = now
-            self.waits.restart(packed, wait, profile.time_wait, now)
-            self._answer_record(key, wait, now, out)
-            out.append(Entered(key, TIME_WAIT, wait.expires))
-            return
-        if verdict.ack:
-            if not self._may_answer(wait, verdict, now):
-                reason = Reason.FW2_SKIPPED if wait.fin_wait_2 else Reason.TW_SKIPPED
-                self.counters[reason.counter] += 1
-            else:
-                self._answer_record(key, wait, now, out)
-        out.append(Dropped(segment, reason))
-        if verdict.restart:
-            self.waits.restart(packed, wait, wait.length, now)
-            out.append(Entered(key, TIME_WAIT, wait.expires))
-        else:
-            self.waits.keep(packed, wait)
-
-    def _may_answer(self, wait: TimeWait, verdict: Verdict, now: Instant) -> bool:
-        profile = self.profile
-        if verdict.limited and profile.tw_ack_interval:
-            if now - wait.answered < profile.tw_ack_interval:
-                return False
-            wait.answered = now
-        return not verdict.challenge or may_challenge(self.shared, now)
-
-    def _stamped(self, wait: TimeWait, now: Instant) -> tuple[Option, ...]:
-        if not wait.ts_ok:
-            return ()
-        value = (now * self.profile.ts_hz // SECOND + wait.ts_offset) & MASK
-        return (_NOP, _NOP, Timestamps(value, wait.ts_recent))
-
-    def _answer_record(self, key: FourTuple, wait: TimeWait, now: Instant, out: Events) -> None:
-        """ACK <SND.NXT, RCV.NXT> with the window of the entry and the newest timestamp.  RFC 7323 section 4.3."""
-        options = self._stamped(wait, now)
-        out.append(Send(Segment(*key, wait.snd_nxt, wait.rcv_nxt, ACK, wait.window_field, options)))
-        self.counters["OutSegs"] += 1
-
-    def _reset_from_record(self, key: FourTuple, wait: TimeWait, segment: Segment, now: Instant, out: Events) -> None:
-        if wait.fin_wait_2:
-            self._reset_stray(segment, out)
-            return
-        out.append(Send(Segment(*key, wait.snd_nxt, wait.rcv_nxt, RST | ACK, 0, self._stamped(wait, now))))
-        self.counters["OutSegs"] += 1
-        self.counters["OutRsts"] += 1
-
-    def _reopen(
-        self,
-        listener: Listener,
-        key: FourTuple,
-        packed: bytes,
-        wait: TimeWait,
-        segment: Segment,
-        now: Instant,
-        out: Events,
-    ) -> None:
-        """A SYN takes the four-tuple over: the record goes first, then a listener sees the SYN."""
-        self._forget(key, packed, wait, None)
-        conn = self._at_listener(listener, key, segment, now, out, wait)
-        if conn is None:
-            out.append(Entered(key, CLOSED))
-        elif self.profile.tw_returns:
-            conn.old_wait = wait.pack()
-
-    def _forget(self, key: FourTuple, packed: bytes, wait: TimeWait, out: Events | None) -> None:
+    def forget(self, key: FourTuple, packed: bytes, wait: TimeWait, out: Events | None) -> None:
         """Delete a record and its claim on the port."""
         self.waits.remove(packed, wait)
         self.ports.remove(key[1], wait.port_class)
@@ -323,7 +164,7 @@ class Core:
         if full and profile.tw_overflow is Overflow.EVICT_OLDEST and profile.tw_limit:
             oldest = self.waits.oldest()
             if oldest is not None:
-                self._forget(unpack_key(oldest[0]), *oldest, out)
+                self.forget(unpack_key(oldest[0]), *oldest, out)
                 full = False
         local = profile.tw_skips_local and (key[2] in self.addresses or is_loopback(key[2]))
         if full:
@@ -333,7 +174,7 @@ class Core:
             length = conn.rto * 7 // 2
             self._remember_host(conn)
         self.ports.remove(key[1], conn.port_class)
-        if full or local or conn.no_wait or length <= 0:
+        if full or local or length <= 0:
             out.append(Entered(key, CLOSED))
             return
         conn.port_class |= WAITING
@@ -352,74 +193,9 @@ class Core:
         if len(stamps) > _HOST_STAMPS:
             del stamps[next(iter(stamps))]
 
-    # --- Listeners
+    # --- New connections
 
-    def _at_listener(
-        self,
-        listener: Listener,
-        key: FourTuple,
-        segment: Segment,
-        now: Instant,
-        out: Events,
-        wait: TimeWait | None = None,
-    ) -> Connection | None:
-        """A segment for a listener.  RFC 9293 section 3.10.7.2."""
-        flags = segment.flags
-        profile = self.profile
-        if flags & RST:
-            out.append(Dropped(segment, Reason.RST_AT_LISTENER))
-        elif flags & ACK:
-            out.append(Dropped(segment, Reason.ACK_AT_LISTENER))
-            self._reset_stray(segment, out)
-        elif not flags & SYN:
-            out.append(Dropped(segment, Reason.NOT_A_SYN_AT_LISTENER))
-        elif flags & FIN and profile.syn_fin is not SynFinRule.AS_SYN:
-            out.append(Dropped(segment, Reason.SYN_FIN if wait is None else Reason.TW_DESTROYED_BY_SYN_FIN))
-        elif len(listener.ready) >= listener.backlog + profile.listen_backlog_extra:
-            self.counters["ListenOverflows"] += 1
-            self.counters["ListenDrops"] += 1
-            out.append(Dropped(segment, Reason.ACCEPT_QUEUE_FULL))
-        elif wait is None and listener.half_open >= profile.syn_backlog:
-            self.counters["ListenDrops"] += 1
-            out.append(Dropped(segment, Reason.BACKLOG_FULL))
-        elif profile.tw_recycle and self._old_by_host(segment, now):
-            self.counters["PAWSPassive"] += 1
-            out.append(Dropped(segment, Reason.OLD_BY_HOST_CACHE))
-        else:
-            return self._open_passively(listener, key, segment, now, out, wait)
-        return None
-
-    def _old_by_host(self, segment: Segment, now: Instant) -> bool:
-        """tcp_tw_recycle: a SYN older than the newest timestamp seen of its host within 60 s."""
-        known = self.host_stamps.get(segment.source)
-        stamp = find_timestamps(segment.options)
-        if known is None or stamp is None or now - known[1] >= _HOST_STAMP_LIFE:
-            return False
-        return lt((stamp.value + _HOST_STAMP_SLACK) & MASK, known[0])
-
-    def _open_passively(
-        self,
-        listener: Listener,
-        key: FourTuple,
-        segment: Segment,
-        now: Instant,
-        out: Events,
-        wait: TimeWait | None,
-    ) -> Connection:
-        conn = self.new_connection(key, listener.options, True, now, wait)
-        conn.listener = listener.handle
-        take_opening(conn, segment, now)
-        step(conn, Input.SYN, out)
-        options = listener.options
-        self.claim(conn, BOUND | _reuse_flags(options))
-        self.connections[key] = conn
-        listener.half_open += 1
-        sender.send_opening(conn, now, out)
-        self.arm(conn)
-        self.counters["PassiveOpens"] += 1
-        return conn
-
-    def _first_number(self, mixed: int, now: Instant, wait: TimeWait | None) -> int:
+    def first_number(self, mixed: int, now: Instant, wait: TimeWait | None) -> int:
         """Return the ISS of a connection, past the numbers of the incarnation that `wait` remembers."""
         profile = self.profile
         if wait is not None and profile.tw_iss is IssRule.ABOVE_OLD:
@@ -441,7 +217,7 @@ class Core:
             if not passive and profile.receive_buffer_active is not None:
                 limit = profile.receive_buffer_active
         mss = self.mtu - (40 if len(key[0]) == 4 else 60)
-        iss = self._first_number(mixed, now, wait)
+        iss = self.first_number(mixed, now, wait)
         conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
         conn.sack_ok = profile.sack
         if profile.window_scale is not None:
@@ -461,6 +237,8 @@ class Core:
 
     def settle(self, conn: Connection, now: Instant, out: Events) -> None:
         """Move a connection to where its new state belongs, and arm the timer."""
+        if self.connections.get(conn.key) is not conn:
+            return  # it was over before; its four-tuple may belong to another by now
         state = conn.state
         if conn.listener and not conn.handle and state is not SYN_RECEIVED:
             self._leave_half_open(conn, out)
@@ -472,7 +250,7 @@ class Core:
         if state is FIN_WAIT_2 and conn.end_at == NEVER and (conn.user_gone or self.profile.fin_wait_2_held):
             self._bound_fin_wait_2(conn, now, out)
             state = conn.state
-        if state is CLOSED or state is TIME_WAIT or state is LISTEN or conn.key not in self.connections:
+        if state is CLOSED or state is TIME_WAIT or state is LISTEN:
             self._retire(conn, now, out)
         else:
             armed = conn.armed
@@ -531,7 +309,7 @@ class Core:
         conn.armed = NEVER
         conn.buffer = bytearray()
         conn.pieces = []
-        if conn.state is TIME_WAIT:
+        if conn.state is TIME_WAIT or (conn.reset_sent and self.profile.reset_sender_waits):
             self._enter_wait(conn, now, out)
             return
         conn.state = CLOSED
@@ -584,7 +362,7 @@ class Core:
                 expire(conn, now, out)
             self.settle(conn, now, out)
         for packed, wait in self.waits.due(now):
-            self._forget(unpack_key(packed), packed, wait, out)
+            self.forget(unpack_key(packed), packed, wait, out)
         return out
 
     def _linger_is_over(self, conn: Connection, now: Instant, out: Events) -> None:
@@ -598,19 +376,13 @@ class Core:
 
     def fork(self) -> Self:
         """Return an independent copy: the same calls on both give the same events."""
-        other = type(self).__new__(type(self))
+        chance = Random()
+        chance.setstate(self.chance.getstate())
+        other = type(self)(self.profile, self.addresses, self.secret, chance, self.mtu)
         other.shared = shared = self.shared.fork()
-        other.addresses = self.addresses
-        other.secret = self.secret
-        other.chance = Random()
-        other.chance.setstate(self.chance.getstate())
-        other.mtu = self.mtu
         copies: dict[int, Connection] = {}
-        other.connections = {}
         for key, conn in self.connections.items():
             other.connections[key] = copies[id(conn)] = conn.fork(shared)
-        other.handles = {}
-        other.listeners = {}
         for handle, owner in self.handles.items():
             if isinstance(owner, Connection):
                 other.handles[handle] = copies.get(id(owner)) or owner.fork(shared)
@@ -660,7 +432,3 @@ class Core:
             ),
         )
         return blake2s(repr(parts).encode(), digest_size=16).digest()
-
-
-def _reuse_flags(options: Options) -> int:
-    return (REUSE_ADDRESS if options.reuse_address else 0) | (REUSE_PORT if options.reuse_port else 0)

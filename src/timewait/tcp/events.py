@@ -61,6 +61,7 @@ class Reason(Enum):
         member.counter = counter
         return member
 
+    NOT_LOCAL = "addressed to another host", ""
     NO_CONNECTION = "nobody listens, nobody is connected: answered with RST unless it is one", ""
     RST_WITHOUT_CONNECTION = "a reset for nobody draws no answer", ""
     SYN_FIN = "SYN and FIN together, discarded on arrival", ""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
+from timewait.tcp.connection import Options
 from timewait.tcp.profile import PortSearch, Profile
 
 # A class of claims: flags, and the index of the local address (0: any) above them.
@@ -21,6 +22,11 @@ WAITING: Final = 16
 _ADDRESS_SHIFT: Final = 5
 # As many counters as Linux keeps: INET_TABLE_PERTURB_SIZE (CONFIG_INET_TABLE_PERTURB_ORDER=16).
 _PERTURB_MASK: Final = 0xFFFF
+
+
+def reuse_flags(options: Options) -> int:
+    """Return the flags of a claim that a socket's options make."""
+    return (REUSE_ADDRESS if options.reuse_address else 0) | (REUSE_PORT if options.reuse_port else 0)
 
 
 class PortTable:

@@ -11,6 +11,11 @@ from timewait.tcp.states import Event as Input
 from timewait.wire.segment import FIN, URG, Segment
 from timewait.wire.seq import MASK, diff, gt, lt
 
+# Text out of order is kept in so many pieces and one more for each so many octets of the buffer, so that single octets
+# with gaps between them cannot take many times the buffer's size in bookkeeping.
+_FEW_PIECES = 64
+_PIECE_SIZE = 256
+
 
 def take_urgent(conn: Connection, segment: Segment, out: list[Event]) -> None:
     """Note the urgent pointer: it names the last urgent octet.  RFC 9293 section 3.8.5 (MUST-62), 3.10.7.4 sixth."""
@@ -59,7 +64,11 @@ def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]
         out.append(Dropped(segment, Reason.OLD_DUPLICATE))
         return
     if offset > 0:
-        _keep_piece(conn, (conn.rcv_nxt + offset) & MASK, data, fin)
+        if len(conn.pieces) < _FEW_PIECES + conn.rcv_limit // _PIECE_SIZE:
+            _keep_piece(conn, (conn.rcv_nxt + offset) & MASK, data, fin)
+        else:
+            conn.ack_now = True
+            out.append(Dropped(segment, Reason.NO_ROOM))
         return
     if data:
         _deliver(conn, data, now, out)

@@ -9,22 +9,23 @@ from typing import Final, TypeAlias
 from timewait.clock import Instant
 from timewait.tcp.connection import Connection
 from timewait.tcp.events import Event
-from timewait.wire.segment import Sack, Segment
 from timewait.wire.seq import MASK, diff, le, lt
 
 # RFC 6675 section 2.
 DUPLICATE_THRESHOLD: Final = 3
+# More than any honest peer has; one that reports every other octet shall not cost a search through thousands.
+MOST_BLOCKS: Final = 256
 
 SendRange: TypeAlias = Callable[[Connection, int, int, Instant, list[Event]], None]
 
 
-def take(conn: Connection, segment: Segment) -> None:
+def take(conn: Connection, blocks: tuple[tuple[int, int], ...]) -> None:
     """Enter the blocks that a segment reports; blocks outside SND.UNA..SND.NXT are no news.  RFC 6675 section 4."""
-    for option in segment.options:
-        if isinstance(option, Sack):
-            for left, right in option.blocks:
-                if lt(left, right) and not lt(left, conn.snd_una) and le(right, conn.snd_nxt):
-                    conn.sacked = _merged(conn, left, right)
+    for left, right in blocks:
+        if lt(left, right) and not lt(left, conn.snd_una) and le(right, conn.snd_nxt):
+            merged = _merged(conn, left, right)
+            if len(merged) <= MOST_BLOCKS:
+                conn.sacked = merged
 
 
 def _merged(conn: Connection, left: int, right: int) -> tuple[tuple[int, int], ...]:

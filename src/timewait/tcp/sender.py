@@ -10,7 +10,7 @@ from timewait.tcp.connection import NEVER, Connection, Recovery
 from timewait.tcp.events import Event, Writable
 from timewait.tcp.output import emit, emit_opening
 from timewait.tcp.states import FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
-from timewait.wire.segment import ACK, FIN, PSH, Segment
+from timewait.wire.segment import ACK, FIN, PSH, Sack, Segment
 from timewait.wire.seq import MASK, diff, gt, le, lt
 
 _NONE = Recovery.NONE
@@ -174,8 +174,10 @@ def acknowledged(conn: Connection, segment: Segment, now: Instant, out: list[Eve
     """
     ack = segment.ack
     window = segment.window << conn.snd_scale
-    if conn.sack_ok and len(segment.options):
-        scoreboard.take(conn, segment)
+    if conn.sack_ok and conn.snd_una != conn.snd_nxt:
+        for option in segment.options:
+            if type(option) is Sack:
+                scoreboard.take(conn, option.blocks)
     acked = diff(ack, conn.snd_una)
     covers_fin = False
     if acked > 0:

@@ -12,10 +12,11 @@ from typing import Any, Final, Literal, NamedTuple
 from timewait.clock import Instant
 from timewait.tcp import calls, isn, ports, sender, settings
 from timewait.tcp.connection import DEFAULT_OPTIONS, NEVER, Connection, Options, step
-from timewait.tcp.core import Core, Listener, Socket, is_loopback
+from timewait.tcp.core import Listener, Socket, is_loopback
+from timewait.tcp.demux import Demux
 from timewait.tcp.events import Errno, Events, FourTuple
 from timewait.tcp.icmp import IcmpError, icmp_arrives
-from timewait.tcp.ports import BOUND, LISTENING, REUSE_ADDRESS, REUSE_PORT
+from timewait.tcp.ports import BOUND, LISTENING, REUSE_ADDRESS, REUSE_PORT, reuse_flags
 from timewait.tcp.profile import Reuse
 from timewait.tcp.states import (
     CLOSED,
@@ -51,7 +52,7 @@ class SocketRow(NamedTuple):
     expires: Instant | None
 
 
-class Stack(Core):
+class Stack(Demux):
     """One host's TCP.  `Stack(profile, addresses)`; addresses packed, the first of a family is the one to send from."""
 
     __slots__ = ()
@@ -82,7 +83,7 @@ class Stack(Core):
             if not owner.options.keep_alive:
                 owner.keep_at = NEVER
         elif owner.port_class >= 0 and ("reuse_address" in changes or "reuse_port" in changes):
-            kind = owner.port_class & ~(REUSE_ADDRESS | REUSE_PORT) | _reuse(owner.options)
+            kind = owner.port_class & ~(REUSE_ADDRESS | REUSE_PORT) | reuse_flags(owner.options)
             self.ports.remove(owner.port, owner.port_class)
             self.ports.add(owner.port, kind)
             owner.port_class = kind
@@ -108,7 +109,7 @@ class Stack(Core):
     def _hold(self, socket: Socket, address: bytes, port: int) -> Errno | None:
         table = self.ports
         profile = self.profile
-        kind = table.class_of(address, BOUND | _reuse(socket.options))
+        kind = table.class_of(address, BOUND | reuse_flags(socket.options))
         if port:
             if table.conflict(port, kind, profile):
                 return Errno.EADDRINUSE
@@ -249,7 +250,7 @@ class Stack(Core):
         packed = pack_key(key)
         wait: TimeWait | None = self.waits.find(packed) if self.waits.queues else None
         if wait is not None:
-            self._forget(key, packed, wait, None)
+            self.forget(key, packed, wait, None)
             self.counters["TWRecycled"] += 1
         conn = self.new_connection(key, socket.options, False, now, wait)
         if wait is not None and wait.ts_ok:
@@ -258,7 +259,7 @@ class Stack(Core):
         conn.handle = socket.handle
         if socket.port_class >= 0:
             self.ports.remove(socket.port, socket.port_class)
-        self.claim(conn, (BOUND if fixed else 0) | _reuse(socket.options))
+        self.claim(conn, (BOUND if fixed else 0) | reuse_flags(socket.options))
         self.handles[socket.handle] = conn
         self.connections[key] = conn
         step(conn, Input.ACTIVE_OPEN, out)
@@ -358,7 +359,7 @@ class Stack(Core):
             packed = pack_key(owner.key)
             wait = self.waits.find(packed)
             if wait is not None:
-                self._forget(owner.key, packed, wait, out)
+                self.forget(owner.key, packed, wait, out)
         return None, out
 
     def _close_listener(self, listener: Listener, now: Instant, out: Events) -> None:
@@ -453,7 +454,3 @@ class Stack(Core):
             state = FIN_WAIT_2 if wait.fin_wait_2 else TIME_WAIT
             rows.append(SocketRow(0, state, *key, 0, 0, wait.expires))
         return rows
-
-
-def _reuse(options: Options) -> int:
-    return (REUSE_ADDRESS if options.reuse_address else 0) | (REUSE_PORT if options.reuse_port else 0)
