@@ -1,4 +1,4 @@
-"""The engine against its peers and the kernel, as ratios from one run: python -m bench.engine [--quick] [--no-peer].
+"""The engine against its peers and the kernel, as ratios from one run: python bench/engine.py [--quick] [--no-peer].
 
 pmd-pytcp is installed into a temporary folder (from the package index) and runs as a process of its own.  What the
 table calls published was measured elsewhere by others or before, and is not run here.  Rounds are interleaved, each
@@ -14,7 +14,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench import in_memory, over_tun, pair, pytcp
+import in_memory
+import over_tun
+import pair
+import pytcp
 from timewait.errors import TimewaitError
 
 # Published figures, not run here.  PyTCP 3 over TUN with a kernel's client, by the clock, one core

@@ -23,12 +23,6 @@ OPENING = (MaximumSegmentSize(1460),)
 # What stands before each packet of pmd-pytcp's: the header that a TUN device without IFF_NO_PI has.
 PREFIX = b"\x00\x00\x08\x00"
 
-ENGINE = """
-import sys
-from bench.pair import serve
-serve(int(sys.argv[1]))
-"""
-
 
 def serve(descriptor: int) -> None:
     """Be the engine's process: accept, wait for the end, close."""
@@ -120,4 +114,8 @@ def receive(wire: socket.socket, complaint: str) -> bytes:
 
 
 def engine_command() -> list[str]:
-    return [sys.executable, "-c", ENGINE]
+    return [sys.executable, __file__]
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
