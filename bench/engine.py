@@ -78,13 +78,13 @@ def socket_pair(report: Report, python: Path | None, quick: bool) -> None:
         return
     command = [str(python), "-c", pytcp.SERVER]
     measures["peer"] = lambda: pair.rate(command, 500 if quick else 2_000, pair.PREFIX)
-    found = interleaved(3 if quick else 7, measures)
+    found = interleaved(3 if quick else 5, measures)
     report.ratio("served, an empty table", found["engine"], found["peer"], f"pmd-pytcp {pytcp.VERSION}", 15)
 
 
 def over_the_device(report: Report, quick: bool) -> None:
     report.title("Over TUN with a kernel's client, a CPU second (PyTCP 3: published figures, not run here)")
-    size, large, count = (20_000_000, 200_000_000, 4_000) if quick else (100_000_000, 1_000_000_000, 20_000)
+    size, large, count = (20_000_000, 200_000_000, 4_000) if quick else (60_000_000, 600_000_000, 20_000)
     by_the_clock: list[float] = []
 
     def connections() -> float:
@@ -93,7 +93,7 @@ def over_the_device(report: Report, quick: bool) -> None:
         return speed.cpu
 
     found = interleaved(
-        3 if quick else 5,
+        3,
         {
             "connections": connections,
             "loopback": lambda: over_tun.loopback_connections(count),
@@ -127,7 +127,7 @@ def virtual_time(report: Report, quick: bool) -> None:
 def tables(report: Report, quick: bool) -> None:
     count = MOST // 5 if quick else MOST
     report.title(f"{count:,} TIME-WAIT records, and idle connections")
-    found = in_memory.waiting(count, 2_000 if quick else 5_000, 5)
+    found = in_memory.waiting(count, 2_000 if quick else 4_000, 9)
     report.limit("memory of a record", found.octets, 512, "octets")
     report.limit("idle, asked 1,000 times a second", found.idle_cores, 0.01, "of a core")
     report.ratio("accepted a CPU second, records present", found.full_rate, found.empty_rate, "an empty stack", 0.9)
