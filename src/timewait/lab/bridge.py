@@ -15,12 +15,15 @@ from timewait.lab.impairment import Fate
 from timewait.lab.program import Programs
 from timewait.system.tun import Tun
 from timewait.tcp.stack import Stack
+from timewait.wire import packet, vnet
 from timewait.wire.errors import WireError
 from timewait.wire.pcapng import Writer
 from timewait.wire.segment import Segment
 
 # Packets taken in before timers and callers have their turn.
 BATCH = 64
+# What poll() takes is an int of milliseconds; nobody minds being asked once an hour.
+LONGEST_WAIT = 3600 * SECOND
 
 
 class Bridge:
@@ -47,6 +50,8 @@ class Bridge:
         self.programs = Programs(stack, clock)
         self.received = 0
         self.sent = 0
+        self._unwrap = vnet.parse if device.offload else packet.parse
+        self._build = vnet.build if device.offload else packet.build
         self._capture = capture
         self._epoch = epoch
         self._kept: list[tuple[Instant, int, bytes, bool]] = []  # due when, in which order, what, from the kernel?
@@ -91,11 +96,11 @@ class Bridge:
             self._receive()
         now = self.clock()
         while self._kept and self._kept[0][0] <= now:
-            _, _, packet, from_kernel = heappop(self._kept)
+            _, _, data, from_kernel = heappop(self._kept)
             if from_kernel:
-                self._arrive(packet)
+                self._arrive(data)
             else:
-                self._put(packet)
+                self.device.send(data)
         due = self.stack.next_deadline()
         if due is not None and due <= now:
             self.programs.take(self.stack.expire(now))
@@ -107,55 +112,54 @@ class Bridge:
             end = due
         if self._kept and self._kept[0][0] < end:
             end = self._kept[0][0]
-        left = end - self.clock()
+        left = min(end - self.clock(), LONGEST_WAIT)
         self._poll.poll(max(0, -(-left // MS)))
 
     def _receive(self) -> int:
         """Take in a batch of packets; return how many there were."""
         receive = self.device.receive
-        fate = self.fate
+        plain = self.fate is None and self._capture is None
         for count in range(BATCH):
-            packet = receive()
-            if not packet:
+            data = receive()
+            if not data:
                 return count
             self.received += 1
-            if fate is None:
-                if self._capture is not None:
-                    self._record(packet, "")
-                self._arrive(packet)
+            if plain:
+                self._arrive(data)
             else:
-                self._meet(packet, True, fate)
+                self._meet(data, True)
         return BATCH
 
-    def _meet(self, packet: bytes, from_kernel: bool, fate: Fate) -> None:
+    def _meet(self, data: bytes, from_kernel: bool) -> None:
         """Let the link do to a packet what is to befall it."""
-        delay = fate(wrapping.bare(packet, self.device.offload), from_kernel)
+        bare = wrapping.bare(data, self.device.offload)
+        delay = 0 if self.fate is None else self.fate(bare, from_kernel)
         if self._capture is not None:
-            self._record(packet, "lost" if delay is None else f"kept for {delay // 1000} us" if delay else "")
+            comment = "lost" if delay is None else f"kept for {delay // 1000} us" if delay else ""
+            self._capture.write(self.clock() + self._epoch, bare, comment=comment)
         if delay:
             self._number += 1
-            heappush(self._kept, (self.clock() + delay, self._number, packet, from_kernel))
+            heappush(self._kept, (self.clock() + delay, self._number, data, from_kernel))
         elif delay == 0:
             if from_kernel:
-                self._arrive(packet)
+                self._arrive(data)
             else:
-                self._put(packet)
+                self.device.send(data)
 
-    def _arrive(self, packet: bytes) -> None:
+    def _arrive(self, data: bytes) -> None:
         """Give the stack what came, and see to all that follows."""
-        programs = self.programs
         try:
-            segment = wrapping.unwrap(packet, self.device.offload)
+            segment = self._unwrap(data)
         except WireError:
-            self._error_arrives(packet)
+            self._error_arrives(data)
             return
         if segment.destination in self.stack.addresses:
-            programs.take(self.stack.receive(segment, self.clock()))
+            self.programs.take(self.stack.receive(segment, self.clock()))
             self._flush()
 
-    def _error_arrives(self, packet: bytes) -> None:
+    def _error_arrives(self, data: bytes) -> None:
         """Give the stack an ICMP error about a connection; anything else is not for it."""
-        error = wrapping.unwrap_error(packet, self.device.offload)
+        error = wrapping.unwrap_error(data, self.device.offload)
         if error is not None:
             self.programs.take(self.stack.unreachable(*error[:2], self.clock(), error[2]))
             self._flush()
@@ -164,22 +168,15 @@ class Bridge:
         """Tell the programs what happened and send what they and the stack have to say."""
         programs = self.programs
         programs.settle()
-        if not programs.outgoing:
+        segments = programs.outgoing
+        if not segments:
             return
-        segments, programs.outgoing = programs.outgoing, []
-        fate = self.fate
-        for packet in wrapping.wrap(segments, self.device.offload):
-            self.sent += 1
-            if fate is None:
-                if self._capture is not None:
-                    self._record(packet, "")
-                self._put(packet)
-            else:
-                self._meet(packet, False, fate)
-
-    def _put(self, packet: bytes) -> None:
-        self.device.send(packet)
-
-    def _record(self, packet: bytes, comment: str) -> None:
-        if self._capture is not None:
-            self._capture.write(self.clock() + self._epoch, wrapping.bare(packet, self.device.offload), comment=comment)
+        programs.outgoing = []
+        self.sent += len(segments)
+        packets = (self._build(segments[0]),) if len(segments) == 1 else wrapping.wrap(segments, self.device.offload)
+        if self.fate is None and self._capture is None:
+            for data in packets:
+                self.device.send(data)
+        else:
+            for data in packets:
+                self._meet(data, False)

@@ -92,19 +92,26 @@ class Channel:
         if programs.channels.pop(self.handle, None) is not None:
             programs.take(programs.stack.abort(self.handle, programs.clock())[1])
 
-    def read(self) -> None:
-        """Give the program all that stands ready; nothing to be called by a program."""
+    def read(self) -> bool:
+        """Give the program all that stands ready, or the end; return whether there may be more to tell."""
         programs = self._programs
         if self._read_end or self.handle not in programs.channels:
-            return
+            return False
         data, events = programs.stack.recv(self.handle, _AS_MUCH_AS_THERE_IS, programs.clock())
         programs.take(events)
         if isinstance(data, Errno):
             if data is not Errno.EAGAIN:
                 programs.fail(self, data)
-        elif data:
-            self.program.received(self, data)
-        else:
+            return False
+        if not data:
+            self.end()
+            return False
+        self.program.received(self, data)
+        return True
+
+    def end(self) -> None:
+        """Tell the program, once, that the peer will send no more."""
+        if not self._read_end:
             self._read_end = True
             self.program.ended(self)
 
@@ -124,7 +131,7 @@ class Programs:
             Acceptable: self._accept,
             Connected: self._opened,
             Delivered: self._readable,
-            EndOfFile: self._readable,
+            EndOfFile: self._ended,
             Writable: self._writable,
             Failed: self._failed,
         }
@@ -184,17 +191,23 @@ class Programs:
             return
         channel = self.channels[handle] = Channel(self, handle, self._factories[event.handle]())
         channel.program.opened(channel)
-        channel.read()  # what came before there was anybody to tell
+        while channel.read():
+            pass  # what came before there was anybody to tell, the end included
 
     def _opened(self, event: Connected) -> None:
         channel = self.channels.get(event.handle)
         if channel is not None:
             channel.program.opened(channel)
 
-    def _readable(self, event: Delivered | EndOfFile) -> None:
+    def _readable(self, event: Delivered) -> None:
         channel = self.channels.get(event.handle)
         if channel is not None:
             channel.read()
+
+    def _ended(self, event: EndOfFile) -> None:
+        channel = self.channels.get(event.handle)
+        if channel is not None:
+            channel.end()  # events come in order: all text has been read
 
     def _writable(self, event: Writable) -> None:
         channel = self.channels.get(event.handle)

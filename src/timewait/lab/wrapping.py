@@ -30,11 +30,6 @@ def bare(data: bytes, offload: bool) -> bytes:
     return data[vnet.SIZE :] if offload else data
 
 
-def unwrap(data: bytes, offload: bool) -> Segment:
-    """Read a segment; raises `WireError` where it is none."""
-    return vnet.parse(data) if offload else packet.parse(data)
-
-
 def unwrap_error(data: bytes, offload: bool) -> tuple[IcmpError, Segment, int] | None:
     """Read an ICMP error as `Stack.unreachable` wants it: kind, the segment quoted, the MTU; None where it is none."""
     try:
