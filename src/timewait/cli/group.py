@@ -12,6 +12,11 @@ from timewait.errors import Exit, TimewaitError, UsageError
 COMMANDS = {
     "rtest": ("timewait.cli.rtest", "rtest", "Connect to itself over one four-tuple, again and again, and say why."),
     "sockets": ("timewait.cli.sockets_command", "sockets", "List or count this host's TCP sockets, TIME-WAIT first."),
+    "doctor": (
+        "timewait.cli.doctor",
+        "doctor",
+        "Say whether this host is short of ports, towards whom, and what to do.",
+    ),
     "completion": ("timewait.cli.completion", "completion", "Print the completion script of a shell."),
 }
 
@@ -21,11 +26,13 @@ Examples:
   timewait rtest 44400 c --timestamps off    the client, without timestamps
   timewait rtest --matrix                    36 combinations at once
   timewait sockets --group destination       who this host waits for
+  timewait doctor                            whether that is trouble, and what to do
 
 \b
 Exit status:
   0   the run ended as asked
-  1   a connect failed
+  1   a connect failed (rtest), a warning (doctor)
+  2   a critical finding (doctor)
   64  the command line cannot be meant
   69  this machine cannot do it; the reason is printed
 """
