@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from timewait.clock import MS
 from timewait.endpoint import Endpoint
-from timewait.host.snapshot import Snapshot, from_text
+from timewait.host.snapshot import Snapshot
+from timewait.host.snapshot_file import from_text
 from timewait.lab.host import Outcome
 from timewait.lab.kernel import KernelHost
 

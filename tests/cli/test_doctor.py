@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from needs import ordinary_user, require_namespaces
+from timewait.cli.doctor import Asked, plain
 from timewait.host.limits import Limits
 from timewait.lab.kernel import KernelHost
 from troubles import HOSTS, SERVICE, TROUBLES, gone
@@ -190,3 +191,19 @@ def test_an_ordinary_user_gets_an_answer(tmp_path: Path) -> None:
     done = ordinary_user(tmp_path).run(["doctor"])
     assert done.returncode in (0, 1, 2), done.stderr
     assert " in TIME-WAIT (" in " ".join(done.stdout.split())
+
+
+def test_plain_arguments_are_read_without_click() -> None:
+    assert plain([]) == Asked()
+    assert plain(["--netns", "4711", "--json"]) == Asked(netns="4711", as_json=True)
+    for arguments in (["--help"], ["--net", "x"], ["--netns"], ["--netns", "--json"], ["--interval", "1"], ["extra"]):
+        assert plain(arguments) is None
+
+
+def test_a_look_at_a_host_imports_little() -> None:
+    code = (
+        "import sys; from timewait.cli import doctor as d; d.show(d.plain([]));"
+        "print(sorted({'click', 'rich', 'numpy', 'json', 'hashlib', 'shutil'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -6,7 +6,8 @@ import pytest
 
 from needs import require_namespaces
 from timewait.host.findings import examine
-from timewait.host.snapshot import Snapshot, from_text
+from timewait.host.snapshot import Snapshot
+from timewait.host.snapshot_file import from_text
 from timewait.lab.kernel import KernelHost
 from troubles import HOSTS, TROUBLES, look
 

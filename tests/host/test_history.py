@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from needs import require_namespaces
 from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint
-from timewait.host.budget import Budget, budgets
+from timewait.host.budget import Budget, budget, budgets
 from timewait.host.history import forecast, history
-from timewait.host.snapshot import from_text
+from timewait.host.snapshot_file import from_text
 from timewait.lab.host import Outcome
 from timewait.lab.kernel import KernelHost
 from timewait.system.census import CELL_MS
@@ -33,7 +33,7 @@ def cells_of(ages_ms: list[int]) -> tuple[tuple[int, int], ...]:
 def waiting(size: int, ages_ms: list[int], live: int = 0, reuse_after_ms: int | None = None) -> Budget:
     cells = cells_of(ages_ms)
     states = {"TIME-WAIT": len(ages_ms), "ESTABLISHED": live}
-    return Budget("192.0.2.1", "198.51.100.7", 443, size, states, 0, cells, cells, reuse_after_ms)
+    return budget(("192.0.2.1", "198.51.100.7", 443), size, states, 0, cells, cells, reuse_after_ms)
 
 
 @given(st.lists(st.integers(0, 60_000), max_size=200))
@@ -138,8 +138,8 @@ def test_the_forecast_of_a_real_exhaustion_is_right_within_a_tenth(tmp_path: Pat
         assert doctor is not None
         doctor.wait(20)
     seen = from_text(file.read_text(), file.name)
-    (budget,) = budgets(seen)
-    ahead = forecast(budget, history(budget.waits, seen.span_ms).now)
+    (used,) = budgets(seen)
+    ahead = forecast(used, history(used.waits, seen.span_ms).now)
     real = exhausted - (seen.taken_ns - (time.time_ns() - time.monotonic_ns()))
     assert ahead.full_in_s is not None
     assert ahead.full_in_s == pytest.approx(real / SECOND, rel=0.1)

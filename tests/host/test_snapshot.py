@@ -8,7 +8,8 @@ import pytest
 from timewait.errors import UsageError
 from timewait.host.budget import ports_of, read_ports
 from timewait.host.findings import examine
-from timewait.host.snapshot import Listening, Owner, Population, Snapshot, anonymous, from_text, to_text
+from timewait.host.snapshot import Listening, Owner, Population, Snapshot
+from timewait.host.snapshot_file import anonymous, from_text, to_text
 from troubles import HOSTS
 
 SEEN = Snapshot(

@@ -1,89 +1,96 @@
-"""`timewait doctor`: look at this host once, say what is the matter with its TIME-WAITs, and what to do."""
+"""`timewait doctor` without its help: look at this host once, say what is the matter, and what to do.
 
-import json
-import shutil
+Light to import, as `sockets` is; `doctor_command` has the rest.
+"""
+
+import os
 import sys
 from pathlib import Path
-
-import click
+from typing import NamedTuple
 
 from timewait.errors import Exit, TimewaitError, UsageError
 from timewait.host.finding import Severity
 from timewait.host.findings import examine
 from timewait.host.limits import Limits
-from timewait.host.snapshot import Snapshot, anonymous, from_text, to_text
+from timewait.host.snapshot import Snapshot
 from timewait.report.doctor import check_line, data, screen
 
-_EPILOG = """\b
-Examples:
-  timewait doctor                            this network namespace
-  timewait doctor --netns 4711               that of process 4711
-  timewait doctor --interval 10              counters that rise are told from old ones
-  timewait doctor --save host.json --anonymise
-  timewait doctor --from host.json           what was saved elsewhere
-  timewait doctor --check --limit ports_step=0.7
 
-\b
-Limits, with --limit NAME=VALUE or in a TOML file under [doctor]:
-  {limits}
+class Asked(NamedTuple):
+    """What the command line asks for."""
 
-\b
-Exit status: 0 nothing or notes, 1 a warning, 2 a critical finding, 64 usage, 69 this machine cannot;
-with --check 3 in place of 64 and 69.
-""".format(limits="\n  ".join(f"{name} = {value}" for name, value in Limits._field_defaults.items()))
+    netns: str = ""
+    interval: float = 0.0
+    save: Path | None = None
+    source: Path | None = None
+    anonymise: bool = False
+    limits: tuple[str, ...] = ()
+    limits_file: Path | None = None
+    everything: bool = False
+    check: bool = False
+    as_json: bool = False
 
 
-@click.command(epilog=_EPILOG)
-@click.option("--netns", metavar="NAME|PID", default="", help="Look into this network namespace.")
-@click.option("--interval", type=click.FloatRange(0, 3600), default=0.0, help="Read the counters again after SECONDS.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write what was seen to FILE.")
-@click.option("--from", "source", type=click.Path(dir_okay=False, path_type=Path), help="Examine a saved FILE instead.")
-@click.option("--anonymise", is_flag=True, help="Replace addresses and names, always by the same ones.")
-@click.option("--limit", "given", metavar="NAME=VALUE", multiple=True, help="Set a threshold; may be given again.")
-@click.option("--limits", "file", type=click.Path(dir_okay=False, path_type=Path), help="Read thresholds from TOML.")
-@click.option("--all", "everything", is_flag=True, help="All findings, not the worst ten.")
-@click.option("--check", is_flag=True, help="One line with performance data, for a monitoring system.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def doctor(
-    netns: str,
-    interval: float,
-    save: Path | None,
-    source: Path | None,
-    anonymise: bool,
-    given: tuple[str, ...],
-    file: Path | None,
-    everything: bool,
-    check: bool,
-    as_json: bool,
-) -> int:
-    """Say whether this host is short of ports, towards whom, since when, and what to do.  Reads only.
+def plain(arguments: list[str]) -> Asked | None:
+    """Read arguments that need no parser: the flags, and `--netns VALUE`.  Else None."""
+    flags: set[str] = set()
+    netns = ""
+    words = iter(arguments)
+    for word in words:
+        if word in ("--json", "--check", "--all", "--anonymise"):
+            flags.add(word)
+        elif word == "--netns" and not netns:
+            netns = next(words, "")
+            if not netns or netns.startswith("-"):
+                return None
+        else:
+            return None
+    return Asked(
+        netns,
+        anonymise="--anonymise" in flags,
+        everything="--all" in flags,
+        check="--check" in flags,
+        as_json="--json" in flags,
+    )
 
-    Every command that it prints is for you to run, with its scope and its undo.
-    """
+
+def show(asked: Asked) -> int:
+    """Print what was asked for; return the exit status.  Raises `UsageError` or `UnavailableError`."""
     try:
-        limits = _limits(file, given)
-        if source and (netns or interval):
+        limits = _limits(asked.limits_file, asked.limits)
+        if asked.source and (asked.netns or asked.interval):
             raise UsageError("--from examines a file: it goes with neither --netns nor --interval", "leave them out")
-        seen = _load(source) if source else _look(netns, interval, limits)
-        if anonymise:
+        seen = _load(asked.source) if asked.source else _look(asked.netns, asked.interval, limits)
+        if asked.anonymise:
+            from timewait.host.snapshot_file import anonymous
+
             seen = anonymous(seen, _key())
-        if save:
-            _write(save, to_text(seen))
+        if asked.save:
+            _save(asked.save, seen)
     except TimewaitError as error:
-        if not check:
+        if not asked.check:
             raise
         print(f"TIMEWAIT UNKNOWN - {error.what}")
         return Exit.UNKNOWN
     found = examine(seen, limits)
-    if as_json:
+    if asked.as_json:
+        import json
+
         print(json.dumps(data(seen, found), indent=2))
-    elif check:
+    elif asked.check:
         print(check_line(seen, found, limits))
     else:
-        width = min(100, shutil.get_terminal_size((80, 24)).columns)
-        print("\n".join(screen(seen, found, width, everything)))
+        print("\n".join(screen(seen, found, _width(), asked.everything)))
     worst = max((finding.severity for finding in found), default=Severity.NOTE)
     return {Severity.NOTE: Exit.OK, Severity.WARNING: Exit.WARNING, Severity.CRITICAL: Exit.CRITICAL}[worst]
+
+
+def _width() -> int:
+    """Return the columns to fill: the terminal's, at most 100; 80 where there is none."""
+    try:
+        return max(40, min(100, os.get_terminal_size(sys.stdout.fileno()).columns))
+    except (OSError, ValueError):
+        return 80
 
 
 def _look(netns: str, interval: float, limits: Limits) -> Snapshot:
@@ -102,12 +109,16 @@ def _load(source: Path) -> Snapshot:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(f"{source} cannot be read: {why}", "write one with: timewait doctor --save FILE") from None
+    from timewait.host.snapshot_file import from_text
+
     return from_text(text, str(source))
 
 
-def _write(target: Path, text: str) -> None:
+def _save(target: Path, seen: Snapshot) -> None:
+    from timewait.host.snapshot_file import to_text
+
     try:
-        target.write_text(text)
+        target.write_text(to_text(seen))
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}", "name a file in a folder of yours") from None
 

@@ -13,7 +13,7 @@ COMMANDS = {
     "rtest": ("timewait.cli.rtest", "rtest", "Connect to itself over one four-tuple, again and again, and say why."),
     "sockets": ("timewait.cli.sockets_command", "sockets", "List or count this host's TCP sockets, TIME-WAIT first."),
     "doctor": (
-        "timewait.cli.doctor",
+        "timewait.cli.doctor_command",
         "doctor",
         "Say whether this host is short of ports, towards whom, and what to do.",
     ),

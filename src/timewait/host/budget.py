@@ -4,13 +4,12 @@ net/ipv4/inet_hashtables.c, __inet_hash_connect: the ephemeral range, less reser
 another explicit bind() owns (a bucket with fastreuse >= 0 is passed over whatever the destination).
 """
 
-import ipaddress
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from timewait.endpoint import written
 from timewait.host.limits import LATE_LEAST_MS, LATE_MOST_MS, LIFE_MS, LIFE_SECONDS
-from timewait.host.snapshot import Listening, Population, Snapshot
+from timewait.host.snapshot import Cells, Listening, Population, Snapshot
 from timewait.system.census import CELL_MS
 
 DEFAULT_RANGE = (32768, 60999)  # net/ipv4/af_inet.c, inet_init_net
@@ -71,27 +70,16 @@ class Budget(NamedTuple):
     size: int
     by_state: dict[str, int]  # ports in use, by the state that holds them
     orphans: int  # of those, full sockets that no process holds
-    cells: tuple[tuple[int, int], ...]  # TIME-WAIT and orphaned FIN-WAIT-2 records by time left, 256 ms each
-    waits: tuple[tuple[int, int], ...]  # of those, true TIME-WAIT
+    cells: Cells  # TIME-WAIT and orphaned FIN-WAIT-2 records by time left, 256 ms each
+    waits: Cells  # of those, true TIME-WAIT
     reuse_after_ms: int | None  # a TIME-WAIT this old may be taken over by connect(); None: never
+    used: int  # ports in use, whatever the state
+    reusable: int  # of those, what connect() may take over now, the peer having used timestamps
 
     @property
     def name(self) -> str:
         """Local address and destination."""
         return f"{self.local} -> {written(self.address, self.port)}"
-
-    @property
-    def used(self) -> int:
-        """Ports in use, whatever the state."""
-        return sum(self.by_state.values())
-
-    @property
-    def reusable(self) -> int:
-        """Ports in use that connect() may take over now, the peer having used timestamps."""
-        if self.reuse_after_ms is None:
-            return 0
-        oldest = LIFE_MS - self.reuse_after_ms
-        return sum(count for cell, count in self.waits if (cell + 1) * CELL_MS <= oldest)
 
     @property
     def headroom(self) -> int:
@@ -133,14 +121,40 @@ def budgets(snapshot: Snapshot) -> list[Budget]:
 
 def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_after_ms: int | None) -> Budget:
     by_state: dict[str, int] = {}
-    cells: dict[int, int] = {}
     for row in rows:
         by_state[row.state] = by_state.get(row.state, 0) + row.sockets
-        for cell, count in row.cells:
-            cells[cell] = cells.get(cell, 0) + count
     waits = next((row.cells for row in rows if row.state == "TIME-WAIT"), ())
     orphans = sum(row.not_held for row in rows)
-    return Budget(*at, size, by_state, orphans, tuple(sorted(cells.items())), waits, reuse_after_ms)
+    return budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms)
+
+
+def merged(rows: Iterable[Population]) -> Cells:
+    """Return the times left of several populations together."""
+    timed = [row.cells for row in rows if row.cells]
+    if len(timed) == 1:
+        return timed[0]
+    found: dict[int, int] = {}
+    for cells in timed:
+        for cell, count in cells:
+            found[cell] = found.get(cell, 0) + count
+    return tuple(sorted(found.items()))
+
+
+def budget(
+    at: tuple[str, str, int],
+    size: int,
+    by_state: dict[str, int],
+    orphans: int = 0,
+    cells: Cells = (),
+    waits: Cells = (),
+    reuse_after_ms: int | None = None,
+) -> Budget:
+    """Return a budget with its sums."""
+    reusable = 0
+    if reuse_after_ms is not None:
+        oldest = LIFE_MS - reuse_after_ms
+        reusable = sum([count for cell, count in waits if (cell + 1) * CELL_MS <= oldest])
+    return Budget(*at, size, by_state, orphans, cells, waits, reuse_after_ms, sum(by_state.values()), reusable)
 
 
 def reuse_delay(snapshot: Snapshot, local: str, remote: str) -> int | None:
@@ -159,4 +173,4 @@ def reuse_delay(snapshot: Snapshot, local: str, remote: str) -> int | None:
 
 
 def _is_loopback(address: str) -> bool:
-    return bool(address) and ipaddress.ip_address(address).is_loopback
+    return address == "::1" or address.startswith("127.")

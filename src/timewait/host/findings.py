@@ -7,7 +7,7 @@ from timewait.clock import SECOND, readable
 from timewait.endpoint import written
 from timewait.host import advice
 from timewait.host.advice import setting
-from timewait.host.budget import Budget
+from timewait.host.budget import budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import forecast
 from timewait.host.limits import LIFE_SECONDS, Limits
@@ -85,7 +85,7 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
     if most is None:
         return
     total, since, grew = look.minis, look.snapshot.counter(_OVERFLOW), look.grew(_OVERFLOW)
-    whole = Budget("", "", 0, max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells, None)
+    whole = budget(("", "", 0), max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells)
     ahead = forecast(whole, look.history.now)
     now = bool(grew) or (since > 0 and total >= look.limits.buckets * most)
     if now:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from timewait.host.budget import Budget
 from timewait.host.limits import LIFE_MS, LIFE_SECONDS, NOW_SECONDS, PAST_SECONDS, TICK_MS
+from timewait.host.snapshot import Cells
 from timewait.system.census import CELL_MS
 
 _MEAN_LATE_MS = round(LIFE_SECONDS * 1000) - LIFE_MS
@@ -54,7 +55,7 @@ class Forecast(NamedTuple):
     settles_at: int
 
 
-def history(cells: tuple[tuple[int, int], ...], span_ms: int = 0) -> History:
+def history(cells: Cells, span_ms: int = 0) -> History:
     """Return the closes per second of the last minute from counts by time left, read within `span_ms`."""
     least = [0] * PAST_SECONDS
     most = [0] * PAST_SECONDS
@@ -71,6 +72,17 @@ def history(cells: tuple[tuple[int, int], ...], span_ms: int = 0) -> History:
             least[second] += count if first == last else 0
             estimate[second] += count * overlap / (oldest - youngest)
     return History(tuple(map(Second, least, estimate, most)))
+
+
+def may_fill(budget: Budget, within_s: float) -> bool:
+    """Return whether it is worth a closer look: could the latest closes, going on like that, fill the budget soon?"""
+    from_cell = (LIFE_MS - (NOW_SECONDS + 1) * 1000) // CELL_MS
+    latest = 0
+    for cell, count in reversed(budget.waits):
+        if cell < from_cell:
+            break
+        latest += count
+    return budget.used - budget.reusable + latest / NOW_SECONDS * within_s >= budget.size
 
 
 def forecast(budget: Budget, rate: float) -> Forecast:

@@ -2,10 +2,10 @@
 
 from functools import cached_property
 
-from timewait.host.budget import Budget, Pool, budgets, pool_of
+from timewait.host.budget import Budget, Pool, budgets, merged, pool_of
 from timewait.host.history import History, history
 from timewait.host.limits import Limits
-from timewait.host.snapshot import Population, Snapshot
+from timewait.host.snapshot import Cells, Population, Snapshot
 
 
 class Look:
@@ -28,16 +28,12 @@ class Look:
     @cached_property
     def minis(self) -> int:
         """TIME-WAIT records of the kernel, orphans in FIN-WAIT-2 included: what tcp_max_tw_buckets limits."""
-        return sum(count for row in self.snapshot.populations for _, count in row.cells)
+        return sum([count for row in self.snapshot.populations for _, count in row.cells])
 
     @cached_property
-    def cells(self) -> tuple[tuple[int, int], ...]:
+    def cells(self) -> Cells:
         """All true TIME-WAITs by time left."""
-        found: dict[int, int] = {}
-        for row in self.waiting():
-            for cell, count in row.cells:
-                found[cell] = found.get(cell, 0) + count
-        return tuple(sorted(found.items()))
+        return merged(self.waiting())
 
     @cached_property
     def history(self) -> History:

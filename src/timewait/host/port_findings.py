@@ -6,7 +6,7 @@ from timewait.clock import MS, SECOND, readable
 from timewait.host import advice
 from timewait.host.budget import Budget
 from timewait.host.finding import Finding, Severity, figure
-from timewait.host.history import Forecast, History, forecast, history
+from timewait.host.history import Forecast, History, forecast, history, may_fill
 from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
@@ -16,9 +16,11 @@ _MOST_NAMED = 3
 def ports(look: Look) -> Iterator[Finding]:
     """Yield one finding for each destination whose ports run out, or are past the step."""
     for budget in look.budgets:
+        limits = look.limits
+        if budget.share < limits.ports_step and not may_fill(budget, limits.full_within_s):
+            continue
         past = history(budget.waits, look.snapshot.span_ms)
         ahead = forecast(budget, past.now)
-        limits = look.limits
         if budget.share >= limits.ports_gone:
             yield _finding(look, budget, past, ahead, "ports-gone", Severity.CRITICAL)
         elif budget.share >= limits.ports_nearly_gone or _soon(ahead, limits.full_within_s):

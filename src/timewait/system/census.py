@@ -72,6 +72,7 @@ _UPPER = min(_BYTE2, _BYTE3)
 # bytes follow each address, and both addresses lie at multiples of 8, so the key can be laid out there.
 _KEY_SIZE = 8
 _KEY = Struct("=4s2sBB")
+_LEFT_SHIFT = 48 if byteorder == "little" else 8  # of the time left in a key read as a number
 # A mark is the role in the lowest bit; in detail, above it, whether the port is outside the pool, and above that the
 # number given to a client's own address.
 _ROLES = ("client", "server")
@@ -138,9 +139,10 @@ class Census:
         self._numbers = Numbers()  # of clients' own addresses, as a record's four bytes read by this machine
         self._outside = bytearray()
         if pool is not None:
-            self._outside = bytearray([OUTSIDE]) * (1 << 16)
+            outside = bytearray([OUTSIDE]) * (1 << 16)
             for port in pool:
-                self._outside[_swapped(port)] = 0
+                outside[port] = 0
+            self._outside = _by_swapped(outside)
 
     def _listen(self, family: int, address: bytes, port: int, v6_only: bool) -> None:
         if family == socket.AF_INET6 and address.startswith(MAPPED):
@@ -259,16 +261,30 @@ class Census:
         for (kind, left), count in self._rest.items():
             found.setdefault(kind, {})[left] = count
         own = [MAPPED + address.to_bytes(4, byteorder) for address in self._numbers]
+        merged: dict[tuple[int, int], dict[int, int]] = {}  # keys of one kind differ in their time left alone
+        shift, but_left = _LEFT_SHIFT, ~(0xFF << _LEFT_SHIFT)
         for state, key, count in self._key_counts():
-            address, port, left, mark = _KEY.unpack(key.to_bytes(_KEY_SIZE, byteorder))
-            server = mark & SERVER
-            kind = (
-                *(state, socket.AF_INET, address + bytes(12), int.from_bytes(port, "big"), _ROLES[server]),
-                *(b"" if server else own[mark >> NUMBER_SHIFT], bool(mark & OUTSIDE)),
-            )
-            lefts = found.setdefault(kind, {})
+            at = state, key & but_left
+            lefts = merged.get(at)
+            if lefts is None:
+                lefts = merged[at] = {}
+            left = key >> shift & 0xFF
             lefts[left] = lefts.get(left, 0) + count
+        for (state, key), lefts in merged.items():
+            address, port, _, mark = _KEY.unpack(key.to_bytes(_KEY_SIZE, byteorder))
+            server = mark & SERVER
+            ends = (socket.AF_INET, address + bytes(12), int.from_bytes(port, "big"), _ROLES[server])
+            local = b"" if server else own[mark >> NUMBER_SHIFT]
+            together = found.setdefault((state, *ends, local, bool(mark & OUTSIDE)), lefts)
+            if together is not lefts:
+                for left, count in lefts.items():
+                    together[left] = together.get(left, 0) + count
         return found
+
+
+def _by_swapped(table: bytearray) -> bytearray:
+    """Return a table by port as one by `_swapped` port."""
+    return bytearray().join(table[low::256] for low in range(256)) if byteorder == "little" else table
 
 
 def _swapped(port: int) -> int:
