@@ -80,6 +80,32 @@ def nearly_gone(host: KernelHost) -> None:
     spend(host, narrow(host, 100), 95)
 
 
+def bound_early(host: KernelHost) -> None:
+    """Four services, the source address bound with port 0: bind() fails though no destination has used a third."""
+    services = [Endpoint("127.0.0.1", 5432 + number) for number in range(4)]
+    narrow(host, 100)
+    listeners = [1, *(host.listen(at).value for at in services[1:])]
+    for number in range(100):
+        client = host.connect(services[number % 4], source=Endpoint("127.0.0.1", 0))
+        host.close(client.value)
+        host.close(host.accept(listeners[number % 4]).value)
+    failed: Outcome = host.connect(SERVICE, source=Endpoint("127.0.0.1", 0))
+    assert (failed.call, failed.error) == ("bind", "EADDRINUSE")
+    host.wait(5_200 * MS)
+
+
+def bound_late(host: KernelHost) -> None:
+    """The same with IP_BIND_ADDRESS_NO_PORT: nothing is short."""
+    services = [Endpoint("127.0.0.1", 5432 + number) for number in range(4)]
+    narrow(host, 100)
+    listeners = [1, *(host.listen(at).value for at in services[1:])]
+    for number in range(100):
+        client = host.connect(services[number % 4], source=Endpoint("127.0.0.1", 0), late=True)
+        host.close(client.value)
+        host.close(host.accept(listeners[number % 4]).value)
+    host.wait(5_200 * MS)
+
+
 def past_the_step(host: KernelHost) -> None:
     spend(host, narrow(host, 100), 60)
     host.wait(5_200 * MS)  # until the burst is no longer "now"
@@ -164,6 +190,8 @@ TROUBLES = {
     "ports-nearly-gone": Trouble(nearly_gone, ("ports-nearly-gone CRITICAL",)),
     "search-step": Trouble(past_the_step, ("search-step WARNING",)),
     "held-by-live-sockets": Trouble(held_by_live_sockets, ("search-step WARNING",)),
+    "bind-before-connect": Trouble(bound_early, ("bind-before-connect CRITICAL",)),
+    "bind-without-port": Trouble(bound_late, ()),
     "close-wait-leak": Trouble(half_closed, ("close-wait-leak WARNING",)),
     "fin-wait-2-full": Trouble(full_orphans, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),
     "bucket-overflow": Trouble(overflow, ("bucket-overflow WARNING", "small-buckets NOTE")),

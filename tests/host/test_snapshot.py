@@ -8,7 +8,7 @@ import pytest
 from timewait.errors import UsageError
 from timewait.host.budget import ports_of, read_ports
 from timewait.host.findings import examine
-from timewait.host.snapshot import Listening, Owner, Population, Snapshot
+from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot
 from timewait.host.snapshot_file import anonymous, from_text, to_text
 from troubles import HOSTS
 
@@ -27,6 +27,7 @@ SEEN = Snapshot(
     counters={"TcpExt.TW": 9},
     sysctls={"net.ipv4.tcp_tw_reuse": "2"},
     owners=(Owner("192.0.2.1", "198.51.100.7", 443, 812, "daemon", "/kube/pod-5c84", 2, 10, 1024),),
+    crowds=(Crowd("192.0.2.1", 60, 60),),
     absent=("192.0.2.9",),
     interval_s=1.5,
     moved={"TcpExt.TW": 2},
@@ -39,7 +40,7 @@ def test_what_is_written_comes_back() -> None:
 
 
 def test_a_port_takes_few_bytes() -> None:
-    assert len(to_text(SEEN)) < 1200
+    assert len(to_text(SEEN)) < 1300
 
 
 @pytest.mark.parametrize(

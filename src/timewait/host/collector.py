@@ -10,9 +10,9 @@ import os
 import time
 
 from timewait.errors import TimewaitError
-from timewait.host.budget import Budget, budgets, ports_of
+from timewait.host.budget import Budget, budgets, pool_of, ports_of
 from timewait.host.limits import Limits
-from timewait.host.snapshot import Listening, Owner, Population, Snapshot, split
+from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot, split
 from timewait.system import census, counters, machine, owners, sysctl
 from timewait.system.netlink import DumpState
 from timewait.system.sock_diag import ALL_STATES, LISTEN, STATES, TIME_WAIT, address_text, state_mask
@@ -33,6 +33,8 @@ SYSCTLS = (
 _COUNTERS = ("Tcp.", "TcpExt.", "sockstat.TCP.", "sockstat6.TCP6.")
 # Above so many the last of them is not looked up: /proc is read once, but the socket table for each.
 _MOST_OWNED = 10
+# Rows are made of no more sockets than that: some 3 us each.
+_MOST_LISTED = 200_000
 # Counting in detail costs the standard library twice what a plain count does, so numpy pays earlier.
 _NUMPY_PAYS_FROM = census.NUMPY_PAYS_FROM // 2
 
@@ -75,7 +77,7 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
         interval_s=time.monotonic() - began if interval_s > 0 else 0.0,
         moved=moved,
     )
-    return _with_owners(looked, limits or Limits(), missing)
+    return _with_owners(_with_crowds(looked, limits or Limits(), missing), limits or Limits(), missing)
 
 
 def _counters() -> dict[str, int]:
@@ -99,6 +101,32 @@ def _population(kind: "Kind", lefts: dict[int, int]) -> Population:
     state, family, address, port, role, local, outside = kind
     own = address_text(socket.AF_INET6, local) if local else ""
     return Population(STATES[state], role, own, address_text(family, address), port, not outside, *split(lefts))
+
+
+def _with_crowds(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
+    """Count different ports where the clients of one address, all destinations together, come near the pool's size.
+
+    Ports that bind() chose are all different; ports that connect() chose are shared among destinations.
+    """
+    size = max(1, pool_of(snapshot.sysctls, snapshot.listeners).size)
+    used: dict[str, list[int]] = {}
+    for budget in budgets(snapshot):
+        used.setdefault(budget.local, []).append(budget.used)
+    near = {local for local, counts in used.items() if len(counts) > 1 and limits.ports_step <= sum(counts) / size <= 1}
+    if not near:
+        return snapshot
+    if sum(row.sockets for row in snapshot.populations) > _MOST_LISTED:
+        missing.append(
+            f"who chose the ports of {', '.join(sorted(near))}: not looked at above {_MOST_LISTED:,} sockets"
+        )
+        return snapshot
+    pool = ports_of(snapshot.sysctls)
+    ports: dict[str, list[int]] = {local: [] for local in near}
+    for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState()):
+        if row.local.address in near and row.local.port in pool:
+            ports[row.local.address].append(row.local.port)
+    found = (Crowd(local, len(own), len(set(own))) for local, own in sorted(ports.items()))
+    return snapshot._replace(crowds=tuple(found))
 
 
 def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:

@@ -12,7 +12,7 @@ from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import forecast
 from timewait.host.limits import LIFE_SECONDS, Limits
 from timewait.host.look import Look
-from timewait.host.port_findings import ports
+from timewait.host.port_findings import bound_ports, ports
 from timewait.host.snapshot import Snapshot
 
 _OVERFLOW: Final = "TcpExt.TCPTimeWaitOverflow"
@@ -369,6 +369,7 @@ def server_side(look: Look) -> Iterator[Finding]:
 
 RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ports,
+    bound_ports,
     bucket_overflow,
     full_fin_wait_2,
     close_wait_leak,

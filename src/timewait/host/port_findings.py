@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from timewait.clock import MS, SECOND, readable
 from timewait.host import advice
 from timewait.host.budget import Budget
-from timewait.host.finding import Finding, Severity, figure
+from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import Forecast, History, forecast, history, may_fill
 from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
 _MOST_NAMED = 3
+# Ports chosen by connect() for several destinations overlap soon; so many sockets without overlap are no accident.
+_FEW = 50
+_ALL_DIFFERENT = 0.99
 
 
 def ports(look: Look) -> Iterator[Finding]:
@@ -27,6 +30,45 @@ def ports(look: Look) -> Iterator[Finding]:
             yield _finding(look, budget, past, ahead, "ports-nearly-gone", Severity.CRITICAL)
         elif budget.share >= limits.ports_step:
             yield _finding(look, budget, past, ahead, "search-step", Severity.WARNING)
+
+
+def bound_ports(look: Look) -> Iterator[Finding]:
+    """Ports that bind() to port 0 chose: it knows no destination, so one pool serves all (inet_csk_get_port).
+
+    Its TIME-WAITs also block their ports for every connect() (__inet_hash_connect passes over owned buckets).
+    """
+    size = look.pool.size
+    for crowd in look.snapshot.crowds:
+        if crowd.sockets < _FEW or crowd.ports < crowd.sockets * _ALL_DIFFERENT or not size:
+            continue
+        share = crowd.ports / size
+        if share < look.limits.ports_step:
+            continue
+        scarce = share >= look.limits.ports_nearly_gone
+        yield Finding(
+            "bind-before-connect",
+            Severity.CRITICAL if scarce else Severity.WARNING,
+            crowd.local,
+            f"{crowd.ports:,} of {size:,} ports of this address in use, all destinations together",
+            (
+                (
+                    "why",
+                    (
+                        f"{crowd.sockets:,} sockets towards several destinations have {crowd.ports:,} different ports: "
+                        "bind() to port 0 chose them, before the destination was known"
+                    ),
+                ),
+                ("harm", "bind() fails with EADDRINUSE when they are gone; connect() without bind() finds none either"),
+            ),
+            ("ports of one destination (each has its own budget; see destinations in --json)",),
+            (
+                Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "Linux 4.2"),
+                Advice("leave bind() out where the source address does not matter"),
+                Advice("keep connections open and use them again"),
+                advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
+            ),
+            {"local": crowd.local, "sockets": crowd.sockets, "ports": crowd.ports, "pool": size},
+        )
 
 
 def _soon(ahead: Forecast, within_s: float) -> bool:

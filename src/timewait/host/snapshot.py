@@ -34,6 +34,14 @@ class Listening(NamedTuple):
     v6_only: bool
 
 
+class Crowd(NamedTuple):
+    """Client sockets of one local address towards several destinations, and how many different ports they have."""
+
+    local: str
+    sockets: int
+    ports: int
+
+
 class Owner(NamedTuple):
     """A process with live sockets to one destination."""
 
@@ -62,6 +70,7 @@ class Snapshot(NamedTuple):
     counters: dict[str, int]
     sysctls: dict[str, str]
     owners: tuple[Owner, ...] = ()
+    crowds: tuple[Crowd, ...] = ()  # counted only where a local address is near the size of the pool
     absent: tuple[str, ...] = ()  # local addresses in use that the host no longer has
     interval_s: float = 0.0  # between two readings of the counters; 0 for one reading
     moved: dict[str, int] = {}  # noqa: RUF012 - never changed; what the counters did in that time

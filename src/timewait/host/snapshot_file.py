@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from timewait.errors import UsageError
-from timewait.host.snapshot import Listening, Owner, Population, Snapshot
+from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot
 from timewait.system.census import CELL_MS
 
 SCHEMA_VERSION: Final = 1
@@ -52,6 +52,7 @@ def _read(data: dict[str, Any]) -> Snapshot:
     fields["populations"] = tuple(_population(row) for row in data["populations"])
     fields["listeners"] = tuple(Listening(str(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
     fields["owners"] = tuple(Owner(*row) for row in data["owners"])
+    fields["crowds"] = tuple(Crowd(str(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
@@ -106,6 +107,7 @@ def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
         populations=rows(snapshot.populations, "local", "address"),
         listeners=rows(snapshot.listeners, "address"),
         owners=owners,
+        crowds=rows(snapshot.crowds, "local"),
         absent=tuple(map(hide, snapshot.absent)),
         namespace=word(snapshot.namespace),
     )
