@@ -76,6 +76,10 @@ def gone(host: KernelHost) -> None:
     assert failed.error == "EADDRNOTAVAIL"
 
 
+def running_out(host: KernelHost) -> None:
+    spend(host, narrow(host, 100), 40)
+
+
 def nearly_gone(host: KernelHost) -> None:
     spend(host, narrow(host, 100), 95)
 
@@ -181,13 +185,15 @@ def short_fin_timeout(host: KernelHost) -> None:
 
 
 def busy_server(host: KernelHost) -> None:
-    spend(host, host.listen(SERVICE).value, 1000, first="server")
+    """More than 1,000: a client port that comes round again takes over the server's TIME-WAIT."""
+    spend(host, host.listen(SERVICE).value, 1100, first="server")
 
 
 TROUBLES = {
     "quiet": Trouble(quiet, ()),
     "ports-gone": Trouble(gone, ("ports-gone CRITICAL",)),
     "ports-nearly-gone": Trouble(nearly_gone, ("ports-nearly-gone CRITICAL",)),
+    "ports-running-out": Trouble(running_out, ("ports-running-out WARNING",)),
     "search-step": Trouble(past_the_step, ("search-step WARNING",)),
     "held-by-live-sockets": Trouble(held_by_live_sockets, ("search-step WARNING",)),
     "bind-before-connect": Trouble(bound_early, ("bind-before-connect CRITICAL",)),

@@ -55,7 +55,7 @@ def test_a_quiet_host_is_told_so_in_one_line() -> None:
 
 def test_server_side_time_wait_is_called_high_and_harmless() -> None:
     text = " ".join(replayed("server-time-wait").stdout.split())
-    assert "server-side TIME-WAIT is high and harmless: 1,000" in text
+    assert re.search(r"server-side TIME-WAIT is high and harmless: 1,\d{3}", text)
     assert "they use no ephemeral port" in text
     assert "do 1 nothing" in text
 

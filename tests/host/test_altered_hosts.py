@@ -73,6 +73,15 @@ def test_ports_outside_the_range_use_no_budget() -> None:
     assert found(seen._replace(populations=(full._replace(in_pool=False),))) == []
 
 
+def test_running_out_is_critical_beyond_the_step_and_over_when_the_burst_is() -> None:
+    seen = recorded("ports-running-out")
+    (waits,) = seen.populations
+    assert found(seen._replace(populations=(waits._replace(sockets=60, cells=((233, 60),)),))) == [
+        "ports-running-out CRITICAL"
+    ]
+    assert found(seen._replace(populations=(waits._replace(cells=((200, 40),)),))) == []
+
+
 def test_the_same_holds_for_ipv6() -> None:
     seen = recorded("ports-gone")
     (full,) = seen.populations

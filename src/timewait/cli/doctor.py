@@ -60,7 +60,7 @@ def show(asked: Asked) -> int:
         limits = _limits(asked.limits_file, asked.limits)
         if asked.source and (asked.netns or asked.interval):
             raise UsageError("--from examines a file: it goes with neither --netns nor --interval", "leave them out")
-        seen = _load(asked.source) if asked.source else _look(asked.netns, asked.interval, limits)
+        seen = load(asked.source) if asked.source else look_at(asked.netns, asked.interval, limits)
         if asked.anonymise:
             from timewait.host.snapshot_file import anonymous
 
@@ -80,12 +80,12 @@ def show(asked: Asked) -> int:
     elif asked.check:
         print(check_line(seen, found, limits))
     else:
-        print("\n".join(screen(seen, found, _width(), asked.everything)))
+        print("\n".join(screen(seen, found, width(), asked.everything)))
     worst = max((finding.severity for finding in found), default=Severity.NOTE)
     return {Severity.NOTE: Exit.OK, Severity.WARNING: Exit.WARNING, Severity.CRITICAL: Exit.CRITICAL}[worst]
 
 
-def _width() -> int:
+def width() -> int:
     """Return the columns to fill: the terminal's, at most 100; 80 where there is none."""
     try:
         return max(40, min(100, os.get_terminal_size(sys.stdout.fileno()).columns))
@@ -93,7 +93,8 @@ def _width() -> int:
         return 80
 
 
-def _look(netns: str, interval: float, limits: Limits) -> Snapshot:
+def look_at(netns: str, interval: float, limits: Limits) -> Snapshot:
+    """Take a snapshot of a network namespace, "" for this one."""
     from timewait.host import collector
 
     if netns:
@@ -103,7 +104,8 @@ def _look(netns: str, interval: float, limits: Limits) -> Snapshot:
     return collector.take(netns, interval_s=interval, limits=limits)
 
 
-def _load(source: Path) -> Snapshot:
+def load(source: Path) -> Snapshot:
+    """Read a saved snapshot.  Raises `UsageError`."""
     try:
         text = source.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -17,6 +17,7 @@ COMMANDS = {
         "doctor",
         "Say whether this host is short of ports, towards whom, and what to do.",
     ),
+    "explain": ("timewait.cli.explain", "explain", "Judge every known cause of an error on this host."),
     "completion": ("timewait.cli.completion", "completion", "Print the completion script of a shell."),
 }
 

@@ -9,6 +9,7 @@ import math
 import os
 import time
 
+from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
 from timewait.host.budget import Budget, budgets, pool_of, ports_of
 from timewait.host.limits import Limits
@@ -154,6 +155,15 @@ def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snap
         absent=tuple(sorted(local for local in {budget.local for budget in pressed} if not machine.has_address(local))),
         missing=tuple(missing),
     )
+
+
+def own_end(source: Endpoint) -> tuple[bool, dict[str, int]]:
+    """Return whether a local address is here, and how many sockets hold the local port, by state."""
+    held: dict[str, int] = {}
+    if source.port:
+        for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState(), local_port=source.port):
+            held[row.state] = held.get(row.state, 0) + 1
+    return machine.has_address(source.address), held
 
 
 def _inodes(budget: Budget) -> set[int]:

@@ -26,8 +26,11 @@ def ports(look: Look) -> Iterator[Finding]:
         ahead = forecast(budget, past.now)
         if budget.share >= limits.ports_gone:
             yield _finding(look, budget, past, ahead, "ports-gone", Severity.CRITICAL)
-        elif budget.share >= limits.ports_nearly_gone or _soon(ahead, limits.full_within_s):
+        elif budget.share >= limits.ports_nearly_gone:
             yield _finding(look, budget, past, ahead, "ports-nearly-gone", Severity.CRITICAL)
+        elif _soon(ahead, limits.full_within_s):  # a burst on an empty range may pass
+            severity = Severity.CRITICAL if budget.share >= limits.ports_step else Severity.WARNING
+            yield _finding(look, budget, past, ahead, "ports-running-out", severity)
         elif budget.share >= limits.ports_step:
             yield _finding(look, budget, past, ahead, "search-step", Severity.WARNING)
 
