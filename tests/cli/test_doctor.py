@@ -12,7 +12,7 @@ from needs import ordinary_user, require_namespaces
 from timewait.cli.doctor import Asked, plain
 from timewait.host.limits import Limits
 from timewait.lab.kernel import KernelHost
-from troubles import HOSTS, SERVICE, TROUBLES, gone
+from troubles import HOSTS, SERVICE, TROUBLES, gone, spend
 
 
 def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -58,6 +58,7 @@ def test_server_side_time_wait_is_called_high_and_harmless() -> None:
     assert re.search(r"server-side TIME-WAIT is high and harmless: 1,\d{3}", text)
     assert "they use no ephemeral port" in text
     assert "do 1 nothing" in text
+    assert "closes first, of the services here: 127.0.0.1:5432 (1," in text
 
 
 def test_a_command_names_the_namespace_and_its_undo() -> None:
@@ -136,6 +137,25 @@ def test_an_interval_tells_what_rises_from_what_is_old() -> None:
     assert [found["id"] for found in before["findings"]] == ["paws-time-wait"]
     assert within["findings"] == []
     assert within["host"]["interval_s"] >= 0.1
+
+
+def test_an_interval_tells_rates() -> None:
+    require_namespaces()
+    with KernelHost() as host:
+        listener = host.listen(SERVICE).value
+        command = [sys.executable, "-m", "timewait", "doctor", "--netns", str(host.pid), "--interval", "2"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        while process.poll() is None:
+            spend(host, listener, 1, first="server")
+            host.wait(10_000_000)
+        assert process.stdout is not None
+        text = " ".join(process.stdout.read().split())
+        process.stdout.close()
+    rates = re.search(r"moved per second, over 2\S* s: (\S+) opened, (\S+) accepted, (\S+) entered TIME-WAIT", text)
+    assert rates is not None, text
+    opened, accepted, entered = map(float, rates.groups())
+    assert 10 < opened < 110
+    assert opened == pytest.approx(accepted, abs=2) == pytest.approx(entered, abs=2)
 
 
 def test_limits_from_the_command_line_win_over_the_file(tmp_path: Path) -> None:

@@ -1,11 +1,21 @@
 """`Look`: a snapshot with what several rules need of it, worked out once."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 from timewait.host.budget import Budget, Pool, budgets, merged, pool_of
 from timewait.host.history import History, history
 from timewait.host.limits import Limits
 from timewait.host.snapshot import Cells, Population, Snapshot
+
+
+class Service(NamedTuple):
+    """A listening service as its connections show it.  With `time_wait` it closes first, at least at times."""
+
+    address: str
+    port: int
+    time_wait: int
+    established: int
 
 
 class Look:
@@ -48,6 +58,19 @@ class Look:
         """Return how many sockets are in a state."""
         rows = self.snapshot.populations
         return sum(row.sockets for row in rows if row.state == state and role in ("", row.role))
+
+    @cached_property
+    def services(self) -> list[Service]:
+        """What listens here, the one with most TIME-WAITs first; who closes first, as far as the last minute tells."""
+        counts: dict[tuple[str, int], dict[str, int]] = {}
+        for row in self.snapshot.populations:
+            if row.role == "server":
+                states = counts.setdefault((row.address, row.port), {})
+                states[row.state] = states.get(row.state, 0) + row.sockets
+        found = [
+            Service(*at, states.get("TIME-WAIT", 0), states.get("ESTABLISHED", 0)) for at, states in counts.items()
+        ]
+        return sorted(found, key=lambda service: (-service.time_wait, -service.established, service[:2]))
 
     def grew(self, counter: str) -> int | None:
         """Return by how much a counter moved within the interval; None where only one look was taken."""

@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, Final
 
+from timewait.endpoint import written
 from timewait.host.budget import budgets
-from timewait.host.finding import Advice, Finding, Severity
+from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.limits import Limits
 from timewait.host.look import Look
 from timewait.host.snapshot import Snapshot
@@ -13,6 +14,7 @@ from timewait.host.snapshot import Snapshot
 SCHEMA_VERSION: Final = 1
 FIRST: Final = 10  # findings on the first screen
 _LABEL: Final = 10
+_MOST_SERVICES: Final = 3
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -86,8 +88,27 @@ def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
         fullest = look.budgets[0]
         used = f"{fullest.used - fullest.reusable:,} of {fullest.size:,} ports ({fullest.share:.1%})"
         yield from _wrapped("fullest", f"{fullest.name}  {used}", width)
+    first = [service for service in look.services if service.time_wait]
+    if first:
+        listed = ", ".join(f"{written(at.address, at.port)} ({at.time_wait:,})" for at in first[:_MOST_SERVICES])
+        more = f" and {len(first) - _MOST_SERVICES} more" if len(first) > _MOST_SERVICES else ""
+        yield from _wrapped("closes", f"first, of the services here: {listed}{more}", width)
+    if snapshot.interval_s:
+        yield from _wrapped("moved", _moved(snapshot), width)
     for text in snapshot.missing:
         yield from _wrapped("missing", text, width)
+
+
+def _moved(snapshot: Snapshot) -> str:
+    """Return what was opened, accepted, closed and taken over within the interval, per second."""
+    names = {
+        "Tcp.ActiveOpens": "opened",
+        "Tcp.PassiveOpens": "accepted",
+        "TcpExt.TW": "entered TIME-WAIT",
+        "TcpExt.TWRecycled": "taken over by connect()",
+    }
+    rates = (f"{figure(snapshot.moved.get(key, 0) / snapshot.interval_s)} {name}" for key, name in names.items())
+    return f"per second, over {snapshot.interval_s:.3g} s: {', '.join(rates)}"
 
 
 # -- one line ---------------------------------------------------------------------------------------------------------
@@ -138,6 +159,7 @@ def data(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
             "missing": list(snapshot.missing),
         },
         "findings": [_finding_data(finding) for finding in found],
+        "services": [service._asdict() for service in look.services],
         "destinations": [
             {
                 "local": budget.local,
