@@ -51,6 +51,26 @@ def require_namespaces() -> None:
         missing(trouble)
 
 
+@functools.cache
+def _tun_trouble() -> str:
+    from timewait.errors import UnavailableError
+    from timewait.lab.kernel import KernelHost
+    from timewait.system.tun import TunSetup
+
+    try:
+        with KernelHost() as host:
+            host.open_tun(TunSetup([("192.0.2.1", 24)])).close()
+            return ""
+    except UnavailableError as error:
+        return f"{error.what}; {error.hint}"
+
+
+def require_tun() -> None:
+    """Go on only where this user may make a TUN device in a namespace."""
+    if trouble := _tun_trouble():
+        missing(trouble)
+
+
 class OrdinaryUser:
     """Runs the command as a user without privileges: nobody when the tests run as root, else whoever runs them."""
 

@@ -15,7 +15,7 @@ from timewait.errors import UnavailableError
 from timewait.lab import matrix
 from timewait.lab.catalog.reconnect import Attempt, Binding, Closer, Parameters, PeerClose, Record, expected, run
 from timewait.lab.explanation import explain_run
-from timewait.lab.host import MACHINE
+from timewait.lab.host import OWN_STACK
 from timewait.lab.kernel import KernelHost
 from timewait.lab.rules import judge
 
@@ -247,5 +247,5 @@ def test_a_real_time_wait_refuses_for_60_seconds_and_not_for_64() -> None:
 def test_on_the_machine_s_own_stack_no_sysctl_is_advised() -> None:
     record = on_kernel()
     everything = explain_run(record).turns
-    record.circumstances["stack"] = MACHINE
+    record.circumstances["stack"] = OWN_STACK
     assert set(everything) - set(explain_run(record).turns) == {"--timestamps off", "--bind ephemeral"}

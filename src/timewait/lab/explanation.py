@@ -72,7 +72,7 @@ def explain_run(record: Record) -> Explanation:
         *_aftermath(record),
     ]
     if decided.rule.id != "unexplained":
-        explanation.turns = turns(record.parameters, record.settings, failure is None, private=record.private)
+        explanation.turns = turns(record)
     return explanation
 
 

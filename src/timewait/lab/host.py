@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from timewait.clock import SECOND, Duration, Instant
 from timewait.endpoint import Endpoint
+from timewait.lab.rules import Policy
 from timewait.system.socket_table import Socket
 
 
@@ -44,7 +45,8 @@ class InterruptedCallError(Exception):
 
 
 PATIENCE: Duration = 10 * SECOND
-MACHINE = "the machine's own stack"  # what `circumstances` calls a host that is not private
+# What `Host.circumstances` calls the stack that a kernel host without a namespace of its own has.
+OWN_STACK = "the machine's own stack"
 
 
 class Host(Protocol):
@@ -101,6 +103,9 @@ class Host(Protocol):
 
     def circumstances(self) -> dict[str, str]:
         """Tell what a result depends on and a reader cannot see: the world, its kernel or profile, its seed."""
+
+    def policy(self) -> Policy:
+        """Tell what the rules have to know of the stack that decides on this host."""
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
         """List the host's TCP sockets; a port of 0 matches any."""

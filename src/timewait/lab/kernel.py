@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,28 +19,45 @@ import timewait
 from timewait.clock import Duration, Instant
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
-from timewait.lab.host import MACHINE, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
+from timewait.lab.host import OWN_STACK, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
+from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
+from timewait.system.tun import Tun, TunSetup
 
 _PACKAGE_PARENT = str(Path(timewait.__file__).parent.parent)
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
 agent.main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "private")
+"""
+# Enters the agent's namespace and becomes the program, which still dies with the one who started it.
+_INSIDE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from timewait.system import netns
+netns.enter(sys.argv[2])
+netns.die_with(int(sys.argv[3]))
+os.execvp(sys.argv[4], sys.argv[4:])
 """
 
 
 class KernelHost:
-    """A host of the kernel world; see `lab.host.Host` for what it does.  To be used by the thread that made it."""
+    """A host of the kernel world; see `lab.host.Host` for what it does.  To be used by the thread that made it.
+
+    `idle`, where set, is called with a descriptor and returns once that is readable: it is how `lab.bridge` goes on
+    carrying packets while a call on this host waits for its answer.
+    """
 
     def __init__(self, *, private: bool = True) -> None:
         """Start the agent.  Raises `UnavailableError` where this user may not have a namespace of its own."""
         self.private = private
         self._number = 0
         self._interrupted = False
+        self.idle: Callable[[int], object] | None = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # -I -S: the agent needs the standard library and this package, nothing else, and starts twice as fast.
@@ -108,6 +125,8 @@ class KernelHost:
         return answer
 
     def _read(self, number: int) -> Any:
+        if self.idle is not None:
+            self.idle(self._control.fileno())
         message = agent.receive_parts(self._control)
         if not message:
             raise self._gone()
@@ -121,6 +140,27 @@ class KernelHost:
         status = self._process.wait()
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         return UnavailableError(f"the agent process in the private namespace ended unexpectedly, {how}")
+
+    # -- beyond the contract -----------------------------------------------------------------------------------------
+
+    def open_tun(self, setup: TunSetup) -> Tun:
+        """Make a TUN device in the host's namespace and return its other end, which the caller closes.
+
+        Raises `UnavailableError` where the machine has no TUN or this user may not, and for the machine's own stack.
+        """
+        name: str = self._ask("tun", setup=setup)
+        # Not socket.recv_fds(): it drops the flags before Python 3.13, and other programs would inherit the device.
+        _, [(_, _, data)], _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        return Tun(int.from_bytes(data[:4], sys.byteorder), name, setup.mtu, setup.offload)
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a program in the host's namespace; it is killed with the thread that started it.
+
+        `options` are those of `subprocess.Popen`.  An interpreter of its own moves into the namespace and becomes the
+        program, so this process, with whatever threads it has, never forks Python code.
+        """
+        inside = [sys.executable, "-I", "-S", "-c", _INSIDE, _PACKAGE_PARENT, str(self.pid), str(os.getpid())]
+        return subprocess.Popen([*inside, *command], **options)
 
     # -- the contract ------------------------------------------------------------------------------------------------
 
@@ -198,8 +238,12 @@ class KernelHost:
     def circumstances(self) -> dict[str, str]:
         """See `Host.circumstances`."""
         name = os.uname()
-        stack = "private namespace" if self.private else MACHINE
+        stack = "private namespace" if self.private else OWN_STACK
         return {"world": "kernel", "kernel": f"{name.sysname} {name.release}", "stack": stack}
+
+    def policy(self) -> Policy:
+        """See `Host.policy`."""
+        return LINUX
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
         """See `Host.sockets`."""

@@ -2,6 +2,7 @@
 
 36 cells: timestamps {on, off} x tcp_tw_reuse {0, 1, 2} x binding {explicit, ephemeral} x {the server closes; the
 client closes and reconnects at once; the client closes and reconnects after 1.1 s}.  Each cell is a host of its own.
+A stack whose tcp_tw_reuse has fewer values, or that has no such setting, has fewer cells.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from timewait.lab.host import Host
 PAUSE: Final = 1100 * MS  # a little over the default net.ipv4.tcp_tw_reuse_delay of 1 s
 # (who closes, pause before the next connect): the columns.
 ENDINGS: Final[tuple[tuple[Closer, Duration], ...]] = ((Closer.SERVER, 0), (Closer.CLIENT, 0), (Closer.CLIENT, PAUSE))
+# The values that net.ipv4.tcp_tw_reuse has on today's Linux.
+REUSE: Final[tuple[int | None, ...]] = (0, 1, 2)
 _AT_ONCE: Final = 12  # hosts alive at a time: most of a cell's life is waiting, its start is not
 
 
@@ -31,8 +34,8 @@ class Cell(NamedTuple):
         return self.record.attempts[-1]
 
 
-def combinations(port: int, *, ipv6: bool = False) -> list[Parameters]:
-    """Return the 36 combinations, rows first, in the order in which a table shows them."""
+def combinations(port: int, *, ipv6: bool = False, reuse: tuple[int | None, ...] = REUSE) -> list[Parameters]:
+    """Return the combinations, rows first, in the order in which a table shows them."""
     return [
         Parameters(
             port=port,
@@ -45,7 +48,7 @@ def combinations(port: int, *, ipv6: bool = False) -> list[Parameters]:
             ipv6=ipv6,
         )
         for timestamps in (True, False)
-        for tw_reuse in (0, 1, 2)
+        for tw_reuse in reuse
         for binding in (Binding.EXPLICIT, Binding.EPHEMERAL)
         for closer, pause in ENDINGS
     ]
@@ -56,10 +59,11 @@ def cells(
     port: int,
     *,
     ipv6: bool = False,
+    reuse: tuple[int | None, ...] = REUSE,
     done: Callable[[], None] = lambda: None,
 ) -> list[Cell]:
     """Run all cells, several at a time, each on a host from `make`; `done` hears of each one that ends."""
-    asked = combinations(port, ipv6=ipv6)
+    asked = combinations(port, ipv6=ipv6, reuse=reuse)
     # The slow ones first, so that nothing waits for them at the end.
     order = sorted(range(len(asked)), key=lambda at: -asked[at].interval)
     with ThreadPoolExecutor(_AT_ONCE) as pool:

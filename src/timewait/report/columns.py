@@ -17,6 +17,22 @@ def table(head: "Sequence[str]", rows: "Iterable[Sequence[object]]", right: "Seq
         yield "  ".join(cells).rstrip()
 
 
+def wrapped(head: "Sequence[str]", rows: "Iterable[Sequence[object]]", widths: "Sequence[int]") -> "Iterator[str]":
+    """Yield the lines of a table whose columns have these widths at most: what is longer goes on below."""
+    import textwrap
+
+    body = [[str(value) for value in row] for row in rows]
+    longest = [max([len(name), *(len(row[at]) for row in body)]) for at, name in enumerate(head)]
+    widths = [min(width, most) for width, most in zip(widths, longest, strict=True)]
+    for row in [list(head), *body]:
+        cells = [textwrap.wrap(text, width) or [""] for text, width in zip(row, widths, strict=True)]
+        for at in range(max(map(len, cells))):
+            parts = [
+                (cell[at] if at < len(cell) else "").ljust(width) for cell, width in zip(cells, widths, strict=True)
+            ]
+            yield "  ".join(parts).rstrip()
+
+
 def grouped(number: int) -> str:
     """Return a whole number with its thousands apart: 28,232."""
     return f"{number:,}"

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from timewait.clock import SECOND, Duration, readable
 from timewait.endpoint import Endpoint
-from timewait.lab.catalog.reconnect import Attempt, Record
+from timewait.lab.catalog.reconnect import Attempt, Parameters, Record
 from timewait.lab.explanation import COUNTERS, Explanation, repeats_first_account
 from timewait.lab.matrix import ENDINGS, Cell, lines
-from timewait.lab.rules import RULES, Rule
+from timewait.lab.rules import RULES, Policy, Rule
 from timewait.report.columns import table
+from timewait.report.values import value_text
 from timewait.system.socket_table import Socket
 
 SCHEMA_VERSION: Final = 1
@@ -48,7 +49,8 @@ def summary(record: Record, explanation: Explanation, width: int) -> Iterator[st
     if explanation.rule and explanation.rule.id != "unexplained":
         yield from _labelled("rule", explanation.rule.id, width)
         yield from _labelled("", explanation.rule.rfc, width)
-        yield from _labelled("", f"Linux: {explanation.rule.kernel}", width)
+        for reason in reasons(explanation.rule, record.policy, record.circumstances):
+            yield from _labelled("", reason, width)
         yield from _labelled("change", _turn(record, explanation), width)
     yield from _labelled("machine", _circumstances(record), width)
 
@@ -87,11 +89,28 @@ def _turn(record: Record, explanation: Explanation) -> str:
     return f"{goal} with {ways[0]}" if len(ways) == 1 else f"{goal} with any one of: {', '.join(ways)}"
 
 
+def reasons(rule: Rule, policy: Policy, circumstances: dict[str, str]) -> Iterator[str]:
+    """Yield where a rule stands: in which functions of the kernel, or in which values of the engine's profile."""
+    if "profile" not in circumstances:
+        yield f"Linux: {rule.kernel}"
+        return
+    for name in rule.fields:
+        if name in policy.values:
+            value, source = policy.values[name]
+            yield f"profile {circumstances['profile']}: {name} = {value_text(name, value)} ({source})"
+
+
+def about(circumstances: dict[str, str]) -> str:
+    """Return on what a result was had: the kernel, or the engine's profile and the seed."""
+    if circumstances["world"] == "engine":
+        return f"engine, profile {circumstances['profile']}, seed {circumstances['seed']}"
+    return ", ".join(value for name, value in circumstances.items() if name != "world")
+
+
 def _circumstances(record: Record) -> str:
     short = {name.removeprefix("net.ipv4."): value for name, value in record.settings.items() if value is not None}
     settings = ", ".join(_unbroken(f"{name} = {' '.join(value.split())}") for name, value in short.items())
-    about = ", ".join(value for name, value in record.circumstances.items() if name != "world")
-    return f"{about}: {settings}"
+    return f"{about(record.circumstances)}: {settings}"
 
 
 def _labelled(label: str, text: str, width: int) -> Iterator[str]:
@@ -113,30 +132,50 @@ def _unbroken(text: str) -> str:
 # -- the matrix -------------------------------------------------------------------------------------------------------
 
 
+def matrix_head() -> list[str]:
+    """Return the head of the matrix's table."""
+    endings = [f"AND {readable(pause)} PAUSE" if pause else f"{closer.upper()} CLOSES" for closer, pause in ENDINGS]
+    return ["TIMESTAMPS", "TW_REUSE", "BIND", *endings]
+
+
 def matrix_lines(found: list[Cell], width: int) -> Iterator[str]:
     """Yield the matrix as a table, each cell with the letter of its rule, and the rules that occur below it."""
-    head = ["TIMESTAMPS", "TW_REUSE", "BIND"]
-    head += [f"AND {readable(pause)} PAUSE" if pause else f"{closer.upper()} CLOSES" for closer, pause in ENDINGS]
+    head = matrix_head()
     rows = []
     for line in lines(found):
         asked = line[0].parameters
-        cells = [f"{_result(cell.decided)} {_letter(cell.decided.rule)}" for cell in line]
-        rows.append(["on" if asked.timestamps else "off", asked.tw_reuse, asked.binding, *cells])
+        cells = [f"{result(cell.decided)} {letter(cell.decided.rule)}" for cell in line]
+        rows.append([*row_head(asked), *cells])
     yield from table(head, rows)
     yield ""
-    present = {cell.decided.rule.id for cell in found if cell.decided.rule}
+    record = found[0].record
+    yield about(record.circumstances)
+    yield from legend({cell.decided.rule.id for cell in found if cell.decided.rule}, record, width)
+
+
+def row_head(asked: Parameters) -> list[str]:
+    """Return the first columns of a line of the matrix: what it was run with."""
+    reuse = "-" if asked.tw_reuse is None else str(asked.tw_reuse)
+    return ["on" if asked.timestamps else "off", reuse, asked.binding.value]
+
+
+def legend(present: set[str], record: Record, width: int) -> Iterator[str]:
+    """Yield the rules behind the letters of a matrix."""
     for rule in RULES.values():
         if rule.id in present:
             yield from _wrapped(f"{rule.letter}  {rule.says}.", width, "   ")
             yield from _wrapped(f"   {rule.rfc}.", width, "   ")
-            yield from _wrapped(f"   Linux: {rule.kernel}.", width, "   ")
+            for where in reasons(rule, record.policy, record.circumstances):
+                yield from _wrapped(f"   {where}.", width, "   ")
 
 
-def _result(attempt: Attempt) -> str:
+def result(attempt: Attempt) -> str:
+    """Return what a connect came to, for a cell."""
     return "ok" if attempt.ok else attempt.error
 
 
-def _letter(rule: Rule | None) -> str:
+def letter(rule: Rule | None) -> str:
+    """Return the letter of a rule, for a cell."""
     return rule.letter if rule else "-"
 
 
@@ -175,7 +214,7 @@ def record_data(record: Record, explanation: Explanation) -> dict[str, Any]:
         "explanation": {
             "happened": explanation.happened,
             "why": explanation.sentences,
-            "rule": _rule_data(explanation.rule),
+            "rule": _rule_data(explanation.rule, record),
             "turns": explanation.turns,
         },
     }
@@ -187,21 +226,26 @@ def matrix_data(found: list[Cell]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "command": "rtest --matrix",
         "circumstances": found[0].record.circumstances,
-        "cells": [
-            {
-                "timestamps": cell.parameters.timestamps,
-                "tw_reuse": cell.parameters.tw_reuse,
-                "bind": cell.parameters.binding.value,
-                "closer": cell.parameters.closer.value,
-                "pause_ns": cell.parameters.interval,
-                "ok": cell.decided.ok,
-                "error": cell.decided.error,
-                "rule": cell.decided.rule.id if cell.decided.rule else None,
-            }
-            for cell in found
-        ],
-        "rules": [_rule_data(rule) for rule in RULES.values()],
+        "cells": [cell_parameters(cell) | cell_result(cell) for cell in found],
+        "rules": [_rule_data(rule, found[0].record) for rule in RULES.values()],
     }
+
+
+def cell_parameters(cell: Cell) -> dict[str, Any]:
+    """Return what a cell was run with, as data for JSON."""
+    return {
+        "timestamps": cell.parameters.timestamps,
+        "tw_reuse": cell.parameters.tw_reuse,
+        "bind": cell.parameters.binding.value,
+        "closer": cell.parameters.closer.value,
+        "pause_ns": cell.parameters.interval,
+    }
+
+
+def cell_result(cell: Cell) -> dict[str, Any]:
+    """Return what a cell showed, as data for JSON."""
+    decided = cell.decided
+    return {"ok": decided.ok, "error": decided.error, "rule": decided.rule.id if decided.rule else None}
 
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
@@ -222,10 +266,20 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _rule_data(rule: Rule | None) -> dict[str, Any] | None:
+def _rule_data(rule: Rule | None, record: Record) -> dict[str, Any] | None:
     if rule is None:
         return None
-    return {"id": rule.id, "allows": rule.allows, "says": rule.says, "rfc": rule.rfc, "kernel": rule.kernel}
+    data = {"id": rule.id, "allows": rule.allows, "says": rule.says, "rfc": rule.rfc}
+    if "profile" not in record.circumstances:
+        return data | {"kernel": rule.kernel}
+    values = record.policy.values
+    return data | {
+        "profile": {
+            name: {"value": value_text(name, values[name][0]), "source": values[name][1]}
+            for name in rule.fields
+            if name in values
+        }
+    }
 
 
 def socket_data(row: Socket, role: str) -> dict[str, Any]:

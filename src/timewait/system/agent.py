@@ -19,13 +19,14 @@ from typing import Any, Final, NamedTuple
 
 from timewait.clock import MS, Duration, Instant
 from timewait.errors import TimewaitError, UnavailableError
-from timewait.system import counters, netns, socket_table, sysctl
+from timewait.system import counters, netns, socket_table, sysctl, tun
 from timewait.system.sock_diag import STATES
 from timewait.system.socket_table import Socket
 
 CANCEL: Final = b"cancel"
 PART, LAST = b"\1", b"\0"  # first byte of each datagram of an answer; an answer may be larger than one datagram
 PART_SIZE: Final = 64 * 1024
+HANDED: Final = b"\2"  # a datagram that carries a descriptor (SCM_RIGHTS, unix(7)), after the answer that promised it
 
 # Linux values that Python 3.11's socket module does not name: include/uapi/linux/in.h, include/uapi/linux/tcp.h.
 IP_BIND_ADDRESS_NO_PORT: Final = 24
@@ -67,10 +68,12 @@ class _Failed(Exception):  # noqa: N818 - not an error of ours: the outcome of a
 class Agent:
     """The operations.  Sockets are known by number; each `do_` method is one operation of `lab.host.Host`."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, private: bool) -> None:
         self._control = control
+        self._private = private
         self._sockets: dict[int, socket.socket] = {}
         self._next = 1
+        self._handed: list[int] = []  # descriptors that follow the answer
 
     def serve(self) -> None:
         """Answer requests until the other end closes."""
@@ -91,6 +94,10 @@ class Agent:
             except OSError as error:
                 answer = (number, False, UnavailableError(f"{name}: {error.strerror or error}"))
             send_parts(self._control, pickle.dumps(answer))
+            while self._handed:
+                descriptor = self._handed.pop(0)
+                socket.send_fds(self._control, [HANDED], [descriptor])
+                os.close(descriptor)
 
     # -- sockets ---------------------------------------------------------------------------------------------------
 
@@ -245,6 +252,15 @@ class Agent:
     def do_set_sysctl(self, name: str, value: str) -> None:
         sysctl.write(name, value)
 
+    def do_tun(self, setup: tun.TunSetup) -> str:
+        if not self._private:
+            raise UnavailableError(
+                "no TUN device is made: this host is the machine's own", "nothing is changed on a host"
+            )
+        descriptor, name = tun.create(setup)
+        self._handed.append(descriptor)
+        return name
+
 
 def _open(address: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -303,6 +319,6 @@ def main(descriptor: int, parent: int, private: bool) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         send_parts(control, pickle.dumps(ready))
         if ready[1]:
-            Agent(control).serve()
+            Agent(control, private).serve()
     sys.stdout.flush()
     os._exit(0)  # no clean-up is due: the kernel closes the sockets and takes the namespace down

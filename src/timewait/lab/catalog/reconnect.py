@@ -12,8 +12,8 @@ from typing import Any, Final
 from timewait.clock import MS, Duration
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
-from timewait.lab.host import MACHINE, Host, InterruptedCallError, Outcome
-from timewait.lab.rules import LINUX_TIME_WAIT, Holder, Rule, Situation, explain, judge
+from timewait.lab.host import OWN_STACK, Host, InterruptedCallError, Outcome
+from timewait.lab.rules import LINUX, Holder, Policy, Rule, Situation, explain, judge
 from timewait.system.counters import moved
 from timewait.system.socket_table import Socket
 
@@ -123,6 +123,7 @@ class Record:
 
     parameters: Parameters
     circumstances: dict[str, str] = field(default_factory=dict)
+    policy: Policy = LINUX
     settings: dict[str, str | None] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     connected: int = 0
@@ -133,7 +134,7 @@ class Record:
     @property
     def private(self) -> bool:
         """Whether the host's settings were its own, to be changed at will."""
-        return self.circumstances.get("stack") != MACHINE
+        return self.circumstances.get("stack") != OWN_STACK
 
     @property
     def failure(self) -> Attempt | None:
@@ -151,7 +152,7 @@ def run(host: Host, parameters: Parameters, tell: Callable[[str, dict[str, Any]]
     `tell` hears of each step as it happens: "closer", "connecting", "failed", with its data.  Raises
     `UnavailableError` where the host cannot be set up.
     """
-    record = Record(parameters, host.circumstances())
+    record = Record(parameters, host.circumstances(), host.policy())
     for name, value in parameters.sysctls().items():
         host.set_sysctl(name, value)
     record.settings = {name: host.sysctl(name) for name in SYSCTLS}
@@ -229,8 +230,9 @@ class _Rounds:
 
     def _situation(self) -> Situation:
         ends: dict[str, Holder] = {}
+        policy = self.record.policy
         for row in four_tuple(self.host, self.parameters):
-            age = LINUX_TIME_WAIT - row.time_left if row.time_left is not None else 0
+            age = max(0, policy.wait - row.time_left) if row.time_left is not None else 0
             ends["client" if row.local == self.parameters.client else "server"] = Holder(row.state, row.mini, age)
         settings = self.record.settings
         return Situation(
@@ -239,8 +241,9 @@ class _Rounds:
             timestamps=self.timestamps,
             bound=self.parameters.binding is Binding.EXPLICIT,
             loopback=self.parameters.server.is_loopback,
-            tw_reuse=int(settings["net.ipv4.tcp_tw_reuse"] or 0),
-            delay=int(settings["net.ipv4.tcp_tw_reuse_delay"] or 1000) * MS,
+            tw_reuse=_number(settings["net.ipv4.tcp_tw_reuse"], policy.reuse),
+            delay=_number(settings["net.ipv4.tcp_tw_reuse_delay"], policy.delay // MS) * MS,
+            policy=policy,
         )
 
     def _finish(self, client: int) -> None:
@@ -299,7 +302,7 @@ def transfer(host: Host, sender: int, receiver: int, size: int) -> None:
 # -- what the rules say before anything is run ------------------------------------------------------------------------
 
 
-def expected(parameters: Parameters, settings: dict[str, str | None]) -> Situation:
+def expected(parameters: Parameters, settings: dict[str, str | None], policy: Policy = LINUX) -> Situation:
     """Return what the second connect() meets, by RFC 9293's states alone, on a host with these settings."""
     timestamps = parameters.timestamps
     tw_reuse, delay = parameters.tw_reuse, parameters.tw_reuse_delay
@@ -324,9 +327,15 @@ def expected(parameters: Parameters, settings: dict[str, str | None]) -> Situati
         timestamps=timestamps if timestamps is not None else settings["net.ipv4.tcp_timestamps"] != "0",
         bound=parameters.binding is Binding.EXPLICIT,
         loopback=parameters.server.is_loopback,
-        tw_reuse=tw_reuse if tw_reuse is not None else int(settings["net.ipv4.tcp_tw_reuse"] or 0),
-        delay=(delay if delay is not None else int(settings["net.ipv4.tcp_tw_reuse_delay"] or 1000)) * MS,
+        tw_reuse=tw_reuse if tw_reuse is not None else _number(settings["net.ipv4.tcp_tw_reuse"], policy.reuse),
+        delay=MS
+        * (delay if delay is not None else _number(settings["net.ipv4.tcp_tw_reuse_delay"], policy.delay // MS)),
+        policy=policy,
     )
+
+
+def _number(setting: str | None, otherwise: int) -> int:
+    return otherwise if setting is None else int(setting)
 
 
 # Single options that may turn a result around: how they are written, and what they change; of a kind, the mildest
@@ -352,18 +361,24 @@ _TURNS: Final[tuple[tuple[tuple[str, dict[str, Any]], ...], ...]] = (
 )
 
 
-def turns(parameters: Parameters, settings: dict[str, str | None], ok: bool, *, private: bool = True) -> list[str]:
+def turns(record: Record) -> list[str]:
     """Return the single options that, by the rules, would turn the result around.
 
-    `private`: the host's settings may be changed; where not, options that are sysctls are left out.
+    Only settings that the host has; on the machine's own stack, none that would be a sysctl.  Nothing where the rules
+    would not have foreseen the result itself.
     """
-    found = []
+    parameters, settings = record.parameters, record.settings
+    found: list[str] = []
+    if judge(expected(parameters, settings, record.policy)).allows != (record.failure is None):
+        return found
     for kind in _TURNS:
         for option, change in kind:
             other = replace(parameters, **change)
-            if other == parameters or (other.sysctls() and not private):
+            if other == parameters or (other.sysctls() and not record.private):
                 continue
-            if judge(expected(other, settings)).allows != ok:
+            if any(settings.get(f"net.ipv4.tcp_{name}", "") is None for name in change):
+                continue
+            if judge(expected(other, settings, record.policy)).allows != (record.failure is None):
                 found.append(option)
                 break
     return found

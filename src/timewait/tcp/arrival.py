@@ -1,0 +1,397 @@
+"""SEGMENT ARRIVES, for a connection that exists: the checks of RFC 9293 section 3.10.7.4 in order, one function each.
+
+Each check says what the segment *is*: dropped and why, or an event for the table (`connection.step`).  Sequence tests
+and the opinions of the profile live here.  A segment without connection is the business of `core`, one for a
+TIME-WAIT record that of `time_wait`.
+"""
+
+from timewait.clock import SECOND, Instant
+from timewait.tcp import sender
+from timewait.tcp.connection import NEVER, Connection, Shared, step
+from timewait.tcp.events import Dropped, Errno, Event, Reason
+from timewait.tcp.output import emit, emit_reset
+from timewait.tcp.profile import ResetRule
+from timewait.tcp.receiver import take_text, take_urgent
+from timewait.tcp.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+)
+from timewait.tcp.states import Event as Input
+from timewait.wire.segment import ACK, FIN, RST, SYN, URG, Option, Segment, Timestamps
+from timewait.wire.seq import MASK, diff, gt, lt
+
+_AFTER_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK)
+
+
+def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """Judge one segment for this connection, move its state, send what follows from it."""
+    if conn.state is SYN_SENT:
+        _in_syn_sent(conn, segment, now, out)
+        return
+    flags = segment.flags
+    stamp = find_timestamps(segment.options) if conn.ts_ok else None
+    if conn.ts_ok and not _check_timestamp(conn, segment, stamp, now, out):
+        return
+    if segment.seq != conn.rcv_nxt or not conn.rcv_wnd or flags & (RST | SYN):
+        acceptable = _acceptable(conn, segment)
+        if flags & RST:
+            _check_reset(conn, segment, acceptable, now, out)
+            return
+        if flags & SYN:
+            _check_syn(conn, segment, acceptable, now, out)
+            return
+        if not acceptable:
+            _answer_unacceptable(conn, segment, now, out)
+            return
+    if not flags & ACK:
+        out.append(Dropped(segment, Reason.NO_ACK))
+        return
+    if stamp is not None and not lt(stamp.value, conn.ts_recent) and not gt(segment.seq, conn.last_ack_sent):
+        conn.ts_recent = stamp.value  # RFC 7323 section 4.3
+        conn.ts_recent_at = now
+    if conn.keep_at != NEVER:
+        _heard(conn, now)
+    if not _check_ack(conn, segment, now, out):
+        return
+    if flags & URG:
+        take_urgent(conn, segment, out)
+    if segment.payload or flags & FIN:
+        _check_text(conn, segment, now, out)
+    sender.flush(conn, now, out)
+
+
+def find_timestamps(options: tuple[Option, ...]) -> Timestamps | None:
+    """Return the timestamps option, if there is one; most often it is the last."""
+    for option in reversed(options):
+        if type(option) is Timestamps:
+            return option
+    return None
+
+
+def _heard(conn: Connection, now: Instant) -> None:
+    """The peer lives: keep-alive starts over."""
+    conn.heard_at = now
+    if conn.snd_una == conn.snd_nxt:
+        conn.retries = 0
+    conn.heard_at = now
+    idle = conn.options.keep_idle
+    conn.keep_at = now + (conn.shared.profile.keepalive_idle if idle is None else idle)
+
+
+# --- The checks, in order
+
+
+def _check_timestamp(
+    conn: Connection, segment: Segment, stamp: Timestamps | None, now: Instant, out: list[Event]
+) -> bool:
+    """PAWS, before the sequence check; a reset is exempt.  RFC 7323 sections 3.2 and 5.3 R1."""
+    if segment.flags & RST:
+        return True
+    profile = conn.shared.profile
+    if stamp is None:
+        if profile.timestamps_required:
+            out.append(Dropped(segment, Reason.NO_TIMESTAMP))
+            return False
+        return True
+    if lt(stamp.value, conn.ts_recent) and now - conn.ts_recent_at < profile.paws_valid:
+        if segment.flags & SYN:
+            return True  # challenged below, whatever its timestamp
+        out.append(Dropped(segment, Reason.PAWS))
+        conn.shared.counters["PAWSEstab"] += 1
+        _answer_limited(conn, segment, now, out, "TCPACKSkippedPAWS")
+        return False
+    return True
+
+
+def _acceptable(conn: Connection, segment: Segment) -> bool:
+    """Return whether any of the segment lies in the window.  RFC 9293 section 3.10.7.4, first; section 3.4 Table 6."""
+    profile = conn.shared.profile
+    window = conn.rcv_wnd
+    if profile.judge_by_buffer:
+        window = max(window, conn.rcv_limit - len(conn.received))
+    start = diff(segment.seq, conn.rcv_nxt)
+    length = segment.length
+    if start == 0 and (length == 0 or window or segment.flags == ACK | FIN):
+        return True  # a bare FIN is taken into a closed window too
+    if window == 0 and start == 0:
+        return True  # its ACK, URG and RST are valid; `take_text` refuses the text
+    if 0 < start < window or (start == window and window and profile.right_edge_inclusive):
+        return True
+    if start <= 0:
+        end = start + length
+        return end > 0 or (end == 0 and start <= 0 and length > 0 and profile.left_edge_inclusive)
+    return False
+
+
+def _check_reset(conn: Connection, segment: Segment, acceptable: bool, now: Instant, out: list[Event]) -> None:
+    """RST: RFC 9293 section 3.10.7.4, second; RFC 5961 section 3."""
+    profile = conn.shared.profile
+    offset = diff(segment.seq, conn.rcv_nxt)
+    if offset != 0 and not (offset == -1 and profile.rst_before_fin and conn.state in _AFTER_FIN):
+        if not acceptable or offset < 0:
+            out.append(Dropped(segment, Reason.RST_OUT_OF_WINDOW))
+            return
+        if profile.rst is ResetRule.EXACT_OR_CHALLENGE:
+            out.append(Dropped(segment, Reason.RST_CHALLENGED))
+            challenge(conn, now, out)
+            return
+        if profile.rst is ResetRule.EXACT:
+            out.append(Dropped(segment, Reason.RST_OUT_OF_WINDOW))
+            return
+    if conn.state is SYN_RECEIVED:
+        if conn.passive:
+            conn.shared.counters["EmbryonicRsts"] += 1
+            step(conn, Input.RST_OF_PASSIVE, out)
+        else:
+            step(conn, Input.RST, out, Errno.ECONNREFUSED)
+        conn.shared.counters["AttemptFails"] += 1
+        return
+    if conn.state is ESTABLISHED or conn.state is CLOSE_WAIT:
+        conn.shared.counters["EstabResets"] += 1
+    error = profile.rst_error_in_close_wait if conn.state is CLOSE_WAIT else Errno.ECONNRESET
+    step(conn, Input.RST, out, error)
+
+
+def _check_syn(conn: Connection, segment: Segment, acceptable: bool, now: Instant, out: list[Event]) -> None:
+    """SYN on a connection that exists: RFC 9293 section 3.10.7.4, fourth; RFC 5961 section 4."""
+    profile = conn.shared.profile
+    if conn.state is SYN_RECEIVED and segment.seq == conn.irs and not segment.flags & ACK and profile.syn_ack_again:
+        sender.send_opening(conn, now, out)
+        return
+    if conn.state is SYN_RECEIVED and segment.seq == conn.irs and segment.flags & ACK:
+        _simultaneous_syn_ack(conn, segment, now, out)
+        return
+    out.append(Dropped(segment, Reason.SYN_CHALLENGED))
+    if not profile.syn_resets:
+        conn.shared.counters["TCPSYNChallenge"] += 1
+        challenge(conn, now, out)
+        return
+    offset = diff(segment.seq, conn.rcv_nxt)
+    if acceptable and offset >= 0:
+        if conn.state is SYN_RECEIVED and conn.passive:
+            step(conn, Input.RST_OF_PASSIVE, out)
+            return
+        emit(conn, RST | ACK, conn.snd_nxt, now, out)
+        conn.shared.counters["OutRsts"] += 1
+        step(conn, Input.SYN_IN_WINDOW, out, Errno.ECONNRESET)
+    else:
+        _answer_limited(conn, segment, now, out, "TCPACKSkippedSeq")
+
+
+def _simultaneous_syn_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """The peer's SYN-ACK in a simultaneous open acknowledges our SYN.  RFC 9293 section 3.5, Figure 8."""
+    ack = segment._replace(seq=conn.rcv_nxt, flags=segment.flags & ~SYN)
+    if _check_ack(conn, ack, now, out):
+        conn.ack_now = True
+        sender.flush(conn, now, out)
+
+
+def _answer_unacceptable(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """An unacceptable segment: ACK <SND.NXT, RCV.NXT> and drop.  RFC 9293 section 3.10.7.4, first."""
+    end = diff(segment.seq, conn.rcv_nxt) + segment.length
+    out.append(Dropped(segment, Reason.OLD_DUPLICATE if end <= 0 else Reason.OUT_OF_WINDOW))
+    if conn.state is SYN_RECEIVED:
+        counter = "TCPACKSkippedSynRecv"
+    elif conn.state is FIN_WAIT_2:
+        counter = "TCPACKSkippedFinWait2"
+    else:
+        counter = "TCPACKSkippedSeq"
+    _answer_limited(conn, segment, now, out, counter)
+
+
+def _answer_limited(conn: Connection, segment: Segment, now: Instant, out: list[Event], counter: str) -> None:
+    """Answer with an ACK unless the connection did so just now; text and FIN are never part of an ACK loop."""
+    interval = conn.shared.profile.invalid_ack_interval
+    if interval and not (segment.length and not segment.flags & SYN):
+        if now - conn.last_invalid_ack < interval:
+            conn.shared.counters[counter] += 1
+            return
+        conn.last_invalid_ack = now
+    emit(conn, ACK, conn.snd_nxt, now, out)
+
+
+def challenge(conn: Connection, now: Instant, out: list[Event]) -> None:
+    """Send a challenge ACK, if the limits of connection and stack allow.  RFC 5961 sections 3, 4, 7."""
+    shared = conn.shared
+    profile = shared.profile
+    if profile.invalid_ack_interval:
+        if now - conn.last_invalid_ack < profile.invalid_ack_interval:
+            shared.counters["TCPACKSkippedChallenge"] += 1
+            return
+        conn.last_invalid_ack = now
+    if may_challenge(shared, now):
+        emit(conn, ACK, conn.snd_nxt, now, out)
+        shared.counters["TCPChallengeACK"] += 1
+
+
+def may_challenge(shared: Shared, now: Instant) -> bool:
+    """Take one of this second's challenge ACKs; whether there was one left."""
+    limit = shared.profile.challenge_per_second
+    if not limit:
+        return True
+    second = now // SECOND
+    if second != shared.challenge_second:
+        shared.challenge_second = second
+        shared.challenge_left = limit
+    if not shared.challenge_left:
+        return False
+    shared.challenge_left -= 1
+    return True
+
+
+def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> bool:
+    """ACK: RFC 9293 section 3.10.7.4, fifth.  Return whether the segment is to be looked at further."""
+    offset = diff(segment.ack, conn.snd_una)
+    ahead = (conn.snd_nxt - conn.snd_una) & MASK
+    if conn.snd_una == conn.iss:
+        if not 0 < offset <= ahead:
+            out.append(Dropped(segment, Reason.BAD_ACK_OF_SYN))
+            emit_reset(conn, now, out, segment.ack)
+            return False
+        sender.opening_is_over(conn)
+        conn.snd_wnd = conn.max_snd_wnd = segment.window << conn.snd_scale
+        conn.snd_wl1, conn.snd_wl2 = segment.seq, segment.ack
+        if conn.state is SYN_RECEIVED:
+            step(conn, Input.ACK_OF_SYN, out)
+            arm_keep_alive(conn, now)
+    if offset > ahead:
+        out.append(Dropped(segment, Reason.ACK_TOO_NEW))
+        _answer_limited(conn, segment, now, out, "TCPACKSkippedSeq")
+        return False
+    if offset < -conn.max_snd_wnd and conn.shared.profile.ack_too_old_challenged:
+        out.append(Dropped(segment, Reason.ACK_TOO_OLD))
+        challenge(conn, now, out)
+        return False
+    if sender.acknowledged(conn, segment, now, out):
+        step(conn, Input.ACK_OF_FIN, out)
+        if conn.state is TIME_WAIT and segment.flags & FIN and conn.shared.profile.closing_answers_fin:
+            emit(conn, ACK, conn.snd_nxt, now, out)
+        return conn.state is FIN_WAIT_2
+    return True
+
+
+def orphan_wait(conn: Connection) -> int | None:
+    """Return how long FIN-WAIT-2 may last once the user is gone; None: for ever, below 0: not at all."""
+    profile = conn.shared.profile
+    wait = profile.fin_wait_2
+    if conn.options.linger2 is not None:
+        wait = conn.options.linger2
+    if wait is None or wait < 0:
+        return wait
+    return max(wait, profile.fin_wait_2_floor * conn.rto // 2)
+
+
+def arm_keep_alive(conn: Connection, now: Instant) -> None:
+    """Start the keep-alive timer if the user asked for it.  RFC 9293 section 3.8.4 (MUST-24, MUST-25)."""
+    if conn.options.keep_alive:
+        idle = conn.options.keep_idle
+        conn.heard_at = now
+        conn.keep_at = now + (conn.shared.profile.keepalive_idle if idle is None else idle)
+
+
+def _check_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """Text and FIN: RFC 9293 section 3.10.7.4, seventh and eighth."""
+    state = conn.state
+    if state is CLOSE_WAIT or state is CLOSING or state is LAST_ACK:
+        # The peer's FIN was its last: what lies beyond is ignored; what lies before is acknowledged again.
+        if diff(segment.seq, conn.rcv_nxt) < 0:
+            conn.ack_now = True
+            out.append(Dropped(segment, Reason.OLD_DUPLICATE))
+        else:
+            out.append(Dropped(segment, Reason.TEXT_AFTER_FIN))
+        return
+    if state is CLOSED or state is TIME_WAIT:
+        return
+    if conn.user_gone and segment.payload and (state is FIN_WAIT_1 or state is FIN_WAIT_2):
+        end = (segment.seq + len(segment.payload)) & MASK
+        if gt(end, conn.rcv_nxt):
+            late_data(conn, segment, now, out)
+            return
+    take_text(conn, segment, now, out)
+
+
+def late_data(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """New data for a user who has closed: RST, and the connection is gone.  RFC 9293 section 3.6.1 (SHLD-3)."""
+    out.append(Dropped(segment, Reason.USER_IS_GONE))
+    conn.shared.counters["TCPAbortOnData"] += 1
+    emit_reset(conn, now, out, segment.ack if conn.shared.profile.user_gone_reset_bare else None)
+    step(conn, Input.LATE_DATA, out)
+
+
+# --- SYN-SENT
+
+
+def _in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """RFC 9293 section 3.10.7.3: ACK, RST, SYN, in this order."""
+    flags = segment.flags
+    good_ack = False
+    if flags & ACK:
+        offset = diff(segment.ack, conn.iss)
+        good_ack = 0 < offset <= (conn.snd_nxt - conn.iss) & MASK
+        if not good_ack:
+            out.append(Dropped(segment, Reason.BAD_ACK_OF_SYN))
+            if not flags & RST:
+                emit_reset(conn, now, out, segment.ack)
+                soon = conn.shared.profile.fast_syn_again
+                if soon is not None:
+                    conn.resend_at = min(conn.resend_at, now + soon)
+            return
+    if flags & RST:
+        if not good_ack:
+            out.append(Dropped(segment, Reason.RST_WITHOUT_ACK))
+            return
+        conn.shared.counters["AttemptFails"] += 1
+        step(conn, Input.RST, out, Errno.ECONNREFUSED)
+        return
+    if not flags & SYN:
+        out.append(Dropped(segment, Reason.NOTHING_FOR_SYN_SENT))
+        return
+    take_opening(conn, segment, now)
+    if good_ack:
+        sender.acknowledged(conn, segment, now, out)
+        conn.snd_wnd = conn.max_snd_wnd = segment.window  # never scaled in a SYN: RFC 7323 section 2.2
+        sender.opening_is_over(conn)
+        step(conn, Input.SYN_ACK, out)
+        arm_keep_alive(conn, now)
+        if segment.payload or flags & FIN:
+            take_text(conn, segment._replace(seq=conn.rcv_nxt, flags=flags & ~SYN), now, out)
+        sender.flush(conn, now, out)
+    else:
+        step(conn, Input.SYN, out)
+        sender.send_opening(conn, now, out)
+
+
+def take_opening(conn: Connection, segment: Segment, now: Instant) -> None:
+    """Take the peer's SYN: its number, window and options, those not offered on both sides being switched off."""
+    conn.irs = segment.seq
+    conn.rcv_nxt = conn.last_ack_sent = (segment.seq + 1) & MASK
+    conn.snd_wnd = conn.max_snd_wnd = segment.window
+    conn.snd_wl1, conn.snd_wl2 = segment.seq, segment.ack
+    sack = scale = False
+    stamps = False
+    for option in segment.options:
+        kind = option.kind
+        if kind == 2:
+            conn.peer_mss = max(option.size, 1)  # type: ignore[union-attr]
+        elif kind == 3:
+            scale = True
+            conn.snd_scale = min(option.shift, 14)  # type: ignore[union-attr]
+        elif kind == 4:
+            sack = True
+        elif kind == 8:
+            stamps = True
+            conn.ts_recent = option.value  # type: ignore[union-attr]
+            conn.ts_recent_at = now
+    conn.sack_ok = conn.sack_ok and sack
+    conn.ts_ok = conn.ts_ok and stamps
+    if not (conn.scale_ok and scale):
+        conn.scale_ok = False
+        conn.snd_scale = conn.rcv_scale = 0

@@ -1,0 +1,99 @@
+"""FreeBSD, as observed segment by segment with its three switches, and from its source (sys/netinet/)."""
+
+from types import MappingProxyType
+from typing import Final
+
+from timewait.clock import MS, SECOND
+from timewait.tcp.events import Errno
+from timewait.tcp.profile import (
+    IssRule,
+    NoAckRule,
+    NoListener,
+    Overflow,
+    PortSearch,
+    Profile,
+    ResetRule,
+    SynFinRule,
+    SynReply,
+    SynRule,
+    Sysctl,
+    TimestampScope,
+    derive,
+)
+from timewait.tcp.profiles.rfc9293 import PROFILE as RFC9293
+
+PROFILE: Final[Profile] = derive(
+    RFC9293,
+    "freebsd",
+    "FreeBSD",
+    {
+        "time_wait": (60 * SECOND, "read: twice net.inet.tcp.msl of 30 s, tcp_timer.h"),
+        "tw_rst": (ResetRule.IGNORE, "read: tcp_twcheck(), tcp_timewait.c"),
+        "tw_syn": (SynRule.ABOVE, "read: tcp_twcheck(): SEQ above RCV.NXT at any distance, timestamps unread"),
+        "tw_syn_reply": (SynReply.SILENCE, "read: tcp_twcheck(): neither ACK nor RST is dropped"),
+        "tw_syn_ack_is_syn": (False, "read: tcp_twcheck(): a SYN-ACK is a segment with ACK"),
+        "tw_no_listener": (
+            NoListener.DELETE_AND_RESET,
+            "read: tcp_input() looks it up anew after tcp_twclose()",
+        ),
+        "tw_iss": (IssRule.CLOCK, "recalled: syncache takes a new number, tcp_syncache.c"),
+        "tw_returns": (False, "recalled: tcp_twcheck() deletes the record before the SYN is taken"),
+        "tw_paws": (False, "read: tcp_twcheck() reads no options"),
+        "tw_no_ack": (NoAckRule.DROP, "read: tcp_twcheck()"),
+        "tw_exact_ack_replies": (False, "read: tcp_twcheck(): pure ACK at RCV.NXT and SND.NXT draws nothing"),
+        "tw_exact_ack_restarts": (False, "read: tcp_twcheck()"),
+        "tw_ack_restarts": (False, "read: tcp_twcheck(): only a FIN restarts"),
+        "tw_overflow": (Overflow.EVICT_OLDEST, "read: tcp_tw_2msl_scan(), up to release 13"),
+        "tw_skips_local": (False, "read: net.inet.tcp.nolocaltimewait; 0 up to release 13, 1 from 14 on"),
+        "fin_wait_2": (60 * SECOND, "recalled: net.inet.tcp.finwait2_timeout, tcp_timer.h"),
+        "rst_error_in_close_wait": (Errno.ECONNRESET, "read: tcp_drop(), tcp_input.c"),
+        "syn_fin": (SynFinRule.AS_SYN, "read: net.inet.tcp.drop_synfin = 0"),
+        "left_edge_inclusive": (True, "recalled: tcp_do_segment() trims what is old and goes on to the ACK"),
+        "closing_answers_fin": (True, "recalled: tcp_twstart() answers when TF_ACKNOW is set"),
+        "judge_by_buffer": (True, "measured by its published test suite: 65700 behind a field of 65535"),
+        "closing_repeats_fin": (True, "measured by its published test suite: entering CLOSING sends FIN again"),
+        "reset_carries_ack": (True, "recalled: tcp_drop() sends through tcp_output(), RST and ACK"),
+        "syn_layout": ((("mss",), ("wscale",), ("sack", "ts")), "read: tcp_addoptions(), tcp_output.c"),
+        "lone_sack_trails": (True, "read: tcp_addoptions() fills the end with end-of-options"),
+        "window_scale": (6, "read: from a receive space of 65536 and sb_max, tcp_syncache.c"),
+        "receive_buffer": (65535, "measured by its published test suite: passively opened"),
+        "receive_buffer_active": (65700, "measured by its published test suite: 65536 rounded up to 45 segments"),
+        "initial_cwnd": (10, "recalled: net.inet.tcp.initcwnd_segments"),
+        "rto_initial": (SECOND, "measured by its published test suite: first retransmission after 1 s"),
+        "rto_min": (230 * MS, "recalled: TCPTV_MIN plus TCPTV_CPU_VAR, tcp_timer.h"),
+        "rto_max": (64 * SECOND, "recalled: TCPTV_REXMTMAX, tcp_timer.h"),
+        "syn_retries": (12, "recalled: TCP_MAXRXTSHIFT, tcp_timer.h"),
+        "syn_ack_retries": (3, "recalled: SYNCACHE_MAXREXMTS, tcp_syncache.c"),
+        "data_retries": (12, "recalled: TCP_MAXRXTSHIFT, tcp_timer.h"),
+        "orphan_retries": (12, "recalled: TCP_MAXRXTSHIFT, tcp_timer.h"),
+        "user_timeout": (None, "recalled: retries alone decide"),
+        "delayed_ack": (40 * MS, "recalled: TCPTV_DELACK, tcp_timer.h"),
+        "ts_scope": (TimestampScope.FOUR_TUPLE, "recalled: tcp_new_ts_offset(), tcp_subr.c"),
+        "ephemeral_range": ((10000, 65535), "read: net.inet.ip.portrange.first and last"),
+        "port_search": (PortSearch.RANDOM_START, "recalled: in_pcb_lport(), in_pcb.c"),
+        "connect_error": (Errno.EADDRINUSE, "read: tcp_connect(), tcp_usrreq.c"),
+        "connect_exhausted_error": (Errno.EADDRNOTAVAIL, "recalled: in_pcb_lport(), in_pcb.c"),
+        "bind_exhausted_error": (Errno.EADDRNOTAVAIL, "recalled: in_pcb_lport(), in_pcb.c"),
+        "challenge_per_second": (0, "chosen: net.inet.icmp.icmplim counts other segments"),
+        "isn_hz": (1_048_576, "recalled: ISN_BYTES_PER_SECOND, tcp_subr.c"),
+        "keepalive_probes": (8, "recalled: TCPTV_KEEPCNT, tcp_timer.h"),
+    },
+    sysctls=MappingProxyType(
+        {
+            "net.inet.tcp.msl": Sysctl("time_wait", 30000, unit=2 * MS),
+            "net.inet.tcp.nolocaltimewait": Sysctl("tw_skips_local", 0, high=1, choices={0: False, 1: True}),
+            "net.inet.tcp.insecure_rst": Sysctl(
+                "rst", 0, high=1, choices={0: ResetRule.EXACT_OR_CHALLENGE, 1: ResetRule.IN_WINDOW}
+            ),
+            "net.inet.tcp.insecure_syn": Sysctl("syn_resets", 0, high=1, choices={0: False, 1: True}),
+            "net.inet.tcp.drop_synfin": Sysctl(
+                "syn_fin", 0, high=1, choices={0: SynFinRule.AS_SYN, 1: SynFinRule.DISCARD}
+            ),
+            "net.inet.tcp.finwait2_timeout": Sysctl("fin_wait_2", 60000, unit=MS),
+            "net.inet.tcp.maxtcptw": Sysctl("tw_limit", 0, none_at_zero=True),
+            "net.inet.tcp.rfc1323": Sysctl("timestamps", 1, high=1, choices={0: False, 1: True}),
+            "net.inet.ip.portrange.first": Sysctl("ephemeral_range", (10000, 65535), low=1, high=65535),
+            "net.inet.tcp.delacktime": Sysctl("delayed_ack", 40, unit=MS),
+        }
+    ),
+)

@@ -1,0 +1,64 @@
+"""gVisor's netstack: pkg/tcpip/transport/tcp.  Read, not measured."""
+
+from types import MappingProxyType
+from typing import Final
+
+from timewait.clock import MS, SECOND
+from timewait.tcp.profile import (
+    IssRule,
+    NoAckRule,
+    NoListener,
+    PortSearch,
+    Profile,
+    ResetRule,
+    Reuse,
+    SynReply,
+    SynRule,
+    Sysctl,
+    derive,
+)
+from timewait.tcp.profiles.rfc9293 import PROFILE as RFC9293
+
+PROFILE: Final[Profile] = derive(
+    RFC9293,
+    "gvisor",
+    "gVisor netstack",
+    {
+        "time_wait": (60 * SECOND, "read: DefaultTCPTimeWaitTimeout, protocol.go"),
+        "tw_rst": (ResetRule.IGNORE, "read: handleTimeWaitSegment(), rcv.go: RFC 1337 F1"),
+        "tw_syn": (SynRule.ABOVE, "read: handleTimeWaitSegment()"),
+        "tw_syn_reply": (SynReply.SILENCE, "read: handleTimeWaitSegment(): dropped"),
+        "tw_syn_ack_is_syn": (False, "recalled: handleTimeWaitSegment()"),
+        "tw_no_listener": (NoListener.KEEP_AND_ACK, "read: handleTimeWaitSegment(): only if a listener exists"),
+        "tw_iss": (IssRule.CLOCK_BUMPED, "recalled: handleTimeWaitSegment() notes the old SND.NXT"),
+        "tw_returns": (False, "recalled: the old endpoint is gone"),
+        "tw_paws": (False, "recalled: handleTimeWaitSegment() reads no timestamps for this"),
+        "tw_no_ack": (NoAckRule.DROP, "read: handleTimeWaitSegment()"),
+        "tw_fin_restarts": (True, "read: handleTimeWaitSegment(): the FIN at R-1 is acknowledged and restarts"),
+        "fin_wait_2": (60 * SECOND, "read: DefaultTCPLingerTimeout, protocol.go"),
+        "linger2_limit": (120 * SECOND, "read: MaxTCPLingerTimeout, endpoint.go"),
+        "reuse_ephemeral": (Reuse.LOOPBACK, "read: TCPTimeWaitReuseLoopbackOnly, the default of 2"),
+        "reuse_delay": (SECOND, "read: registerEndpoint(): a second since the last timestamp"),
+        "ephemeral_range": ((16000, 65535), "read: FirstEphemeral, pkg/tcpip/ports/ports.go"),
+        "port_search": (PortSearch.HASHED, "recalled: PickEphemeralPortStable(), ports.go"),
+        "reset_carries_ack": (True, "recalled: resetConnectionLocked(), connect.go"),
+        "initial_cwnd": (10, "recalled: InitialCwnd, snd.go"),
+        "rto_min": (200 * MS, "recalled: MinRTO, snd.go"),
+        "rto_max": (120 * SECOND, "recalled: MaxRTO, snd.go"),
+        "syn_retries": (6, "recalled: DefaultSynRetries, protocol.go"),
+        "keepalive_probes": (9, "recalled: DefaultKeepaliveCount, endpoint.go"),
+        "user_timeout": (None, "recalled: off by default"),
+        "window_scale": (7, "chosen: from the receive buffer"),
+        "timestamps_required": (True, "recalled: endpoint.go drops segments without it, RFC 7323 section 3.2"),
+    },
+    sysctls=MappingProxyType(
+        {
+            "net.ipv4.tcp_tw_reuse": Sysctl(
+                "reuse_ephemeral", 2, high=2, choices={0: Reuse.NEVER, 1: Reuse.ALWAYS, 2: Reuse.LOOPBACK}
+            ),
+            "net.ipv4.ip_local_port_range": Sysctl("ephemeral_range", (16000, 65535), low=1, high=65535),
+            "tcp_time_wait_timeout": Sysctl("time_wait", 60, unit=SECOND),
+            "tcp_fin_timeout": Sysctl("fin_wait_2", 60, unit=SECOND),
+        }
+    ),
+)

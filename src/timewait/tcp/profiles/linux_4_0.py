@@ -1,0 +1,43 @@
+"""Linux 4.0, of the spring of 2015: what differs from 6.18 in closing and reuse.  Read in the source, not measured."""
+
+from types import MappingProxyType
+from typing import Final
+
+from timewait.clock import SECOND
+from timewait.tcp.profile import PortSearch, Profile, Reuse, Sysctl, TimestampScope, derive
+from timewait.tcp.profiles.linux import PROFILE as LINUX
+
+_DROPPED = ("net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_tw_reuse_delay", "net.ipv4.ip_autobind_reuse")
+
+PROFILE: Final[Profile] = derive(
+    LINUX,
+    "linux-4.0",
+    "Linux 4.0",
+    {
+        "wait_rounding": (int(7.5 * SECOND), "read: one wheel of 8 slots of 7.5 s, net/ipv4/inet_timewait_sock.c"),
+        "reuse_ephemeral": (Reuse.NEVER, "read: tcp_tw_reuse = 0 until 4.19, net/ipv4/tcp_ipv4.c"),
+        "reuse_delay_whole_seconds": (True, "read: tcp_twsk_unique(): get_seconds() less the stamp above 1"),
+        "reuse_fin_wait_2": (True, "read: tcp_twsk_unique() does not look at the sub-state before 6.12"),
+        "fast_syn_again": (None, "read: the SYN waits for its timer until 5.6, net/ipv4/tcp_input.c"),
+        "port_search": (PortSearch.HASHED, "read: __inet_hash_connect() has no parity before 4.2"),
+        "ephemeral_range": ((32768, 61000), "recalled: inet_init_net(), net/ipv4/af_inet.c, until 4.2"),
+        "ts_scope": (TimestampScope.NONE, "recalled: tcp_time_stamp is the bare clock until 4.10"),
+        "tw_paws_valid": (24 * 86400 * SECOND, "recalled: TCP_PAWS_24DAYS, include/net/tcp.h"),
+        "paws_valid": (24 * 86400 * SECOND, "recalled: TCP_PAWS_24DAYS, include/net/tcp.h"),
+        "challenge_per_second": (100, "recalled: tcp_challenge_ack_limit = 100, net/ipv4/tcp_input.c"),
+        "syn_retries": (6, "recalled: TCP_SYN_RETRIES, include/net/tcp.h"),
+        "somaxconn": (128, "recalled: SOMAXCONN, include/linux/socket.h, until 5.4"),
+        "rst_before_fin": (False, "recalled: tcp_reset_check() is newer"),
+        "tw_rst_restarts": (True, "read: tcp_timewait_state_process(), until 4.19, with tcp_rfc1337 = 1"),
+    },
+    sysctls=MappingProxyType(
+        {name: each for name, each in LINUX.sysctls.items() if name not in _DROPPED}
+        | {
+            "net.ipv4.tcp_tw_reuse": Sysctl("reuse_ephemeral", 0, high=1, choices={0: Reuse.NEVER, 1: Reuse.ALWAYS}),
+            "net.ipv4.tcp_tw_recycle": Sysctl("tw_recycle", 0, high=1, choices={0: False, 1: True}),
+            "net.ipv4.tcp_challenge_ack_limit": Sysctl("challenge_per_second", 100),
+            "net.ipv4.ip_local_port_range": Sysctl("ephemeral_range", (32768, 61000), low=1, high=65535),
+            "net.core.somaxconn": Sysctl("somaxconn", 128),
+        }
+    ),
+)

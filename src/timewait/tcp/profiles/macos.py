@@ -1,0 +1,36 @@
+"""macOS: XNU 7195, bsd/netinet.  Read, not measured."""
+
+from types import MappingProxyType
+from typing import Final
+
+from timewait.clock import MS, SECOND
+from timewait.tcp.profile import PortSearch, Profile, SynReply, SynRule, Sysctl, derive
+from timewait.tcp.profiles.freebsd import PROFILE as FREEBSD
+
+PROFILE: Final[Profile] = derive(
+    FREEBSD,
+    "macos",
+    "macOS",
+    {
+        "time_wait": (30 * SECOND, "read: twice net.inet.tcp.msl of 15 s, tcp_timer.h"),
+        "tw_syn": (SynRule.BEYOND_WINDOW, "read: tcp_input.c, TIME-WAIT: wholly right of the window, above RCV.NXT"),
+        "tw_syn_reply": (SynReply.ACK, "recalled: tcp_input.c, an unacceptable segment is answered"),
+        "tw_exact_ack_replies": (True, "read: tcp_input.c, TCPS_TIME_WAIT: every acceptable ACK, timer and answer"),
+        "tw_exact_ack_restarts": (True, "read: tcp_input.c, TCPS_TIME_WAIT"),
+        "tw_ack_restarts": (True, "read: tcp_input.c, TCPS_TIME_WAIT"),
+        "closing_repeats_fin": (False, "chosen: not observed here"),
+        "judge_by_buffer": (False, "chosen: not observed here"),
+        "receive_buffer": (65535, "chosen: not observed here"),
+        "receive_buffer_active": (None, "chosen: not observed here"),
+        "ephemeral_range": ((49152, 65535), "read: net.inet.ip.portrange.first and last"),
+        "port_search": (PortSearch.RANDOM_START, "recalled: in_pcbbind(), in_pcb.c"),
+        "delayed_ack": (100 * MS, "recalled: TCPTV_DELACK, tcp_timer.h"),
+    },
+    sysctls=MappingProxyType(
+        {
+            "net.inet.tcp.msl": Sysctl("time_wait", 15000, unit=2 * MS),
+            "net.inet.ip.portrange.first": Sysctl("ephemeral_range", (49152, 65535), low=1, high=65535),
+            "net.inet.tcp.sack": Sysctl("sack", 1, high=1, choices={0: False, 1: True}),
+        }
+    ),
+)

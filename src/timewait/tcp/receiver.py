@@ -1,0 +1,162 @@
+"""Receiving: text and FIN in order or not, what is delivered, when it is acknowledged.
+
+RFC 9293 sections 3.10.7.4 (sixth to eighth), 3.8.6.3 (delayed ACK), 3.8.5 (urgent data, delivered in line).
+"""
+
+from timewait.clock import Instant
+from timewait.tcp.connection import NEVER, Connection, step
+from timewait.tcp.events import Delivered, Dropped, Event, Reason, UrgentData
+from timewait.tcp.states import CLOSING, FIN_WAIT_1
+from timewait.tcp.states import Event as Input
+from timewait.wire.segment import FIN, URG, Segment
+from timewait.wire.seq import MASK, diff, gt, lt
+
+# Text out of order is kept in so many pieces and one more for each so many octets of the buffer, so that single octets
+# with gaps between them cannot take many times the buffer's size in bookkeeping.
+_FEW_PIECES = 64
+_PIECE_SIZE = 256
+
+
+def take_urgent(conn: Connection, segment: Segment, out: list[Event]) -> None:
+    """Note the urgent pointer: it names the last urgent octet.  RFC 9293 section 3.8.5 (MUST-62), 3.10.7.4 sixth."""
+    if not segment.flags & URG:
+        return
+    last = (segment.seq + segment.urgent) & MASK
+    if conn.rcv_up < 0 or gt(last, conn.rcv_up):
+        conn.rcv_up = last
+        ahead = diff(last, conn.rcv_nxt)
+        if ahead > 0 and conn.handle:
+            out.append(UrgentData(conn.handle, ahead))
+
+
+def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """Take what is new of a segment's text, trimmed to the window, and its FIN if that is in order.
+
+    One acknowledgment answers both.  Text without room, or far ahead, is dropped and answered with what is expected.
+    """
+    seq = segment.seq
+    data = segment.payload
+    fin = segment.flags & FIN
+    offset = diff(seq, conn.rcv_nxt)
+    if data:
+        size = len(data)
+        if offset + size <= 0:
+            conn.ack_now = True  # all of it is old: the peer missed our answer
+            if not fin or offset + size < 0:
+                out.append(Dropped(segment, Reason.OLD_DUPLICATE))
+                conn.shared.counters["DelayedACKLost"] += 1
+                return
+            data = b""
+            offset = 0
+        elif offset < 0:
+            data = data[-offset:]
+            offset = 0
+        window = conn.rcv_wnd
+        if offset + len(data) > window:
+            data = data[: max(window - offset, 0)]
+            fin = 0
+            conn.ack_now = True
+            if not data:
+                out.append(Dropped(segment, Reason.NO_ROOM))
+                return
+    elif fin and offset < 0:
+        conn.ack_now = True
+        out.append(Dropped(segment, Reason.OLD_DUPLICATE))
+        return
+    if offset > 0:
+        if len(conn.pieces) < _FEW_PIECES + conn.rcv_limit // _PIECE_SIZE:
+            _keep_piece(conn, (conn.rcv_nxt + offset) & MASK, data, fin)
+        else:
+            conn.ack_now = True
+            out.append(Dropped(segment, Reason.NO_ROOM))
+        return
+    if data:
+        _deliver(conn, data, now, out)
+    if conn.pieces:
+        _join_pieces(conn, now, out)
+    if fin or conn.remote_fin == conn.rcv_nxt:
+        take_fin(conn, now, out)
+
+
+def _deliver(conn: Connection, data: bytes, now: Instant, out: list[Event]) -> None:
+    size = len(data)
+    conn.received += data
+    conn.rcv_nxt = (conn.rcv_nxt + size) & MASK
+    conn.rcv_wnd -= size
+    if conn.handle:
+        out.append(Delivered(conn.handle, size))
+    conn.unacked += size
+    profile = conn.shared.profile
+    if conn.quick_acks > 0 and not conn.ping_pong:
+        conn.quick_acks -= 1
+        conn.ack_now = True
+    elif conn.unacked >= 2 * conn.mss or conn.pieces or conn.options.quick_ack or not profile.delayed_ack:
+        conn.ack_now = True  # at least every second full segment: SHLD-19
+    elif conn.ack_at == NEVER:
+        conn.ack_at = now + profile.delayed_ack
+
+
+def _keep_piece(conn: Connection, seq: int, data: bytes, fin: int) -> None:
+    """Keep text that came too early, cut to what no earlier piece covers; the answer tells the hole.  RFC 5681 4.2."""
+    conn.ack_now = True
+    end = (seq + len(data)) & MASK
+    if fin and conn.remote_fin < 0:
+        conn.remote_fin = end
+    if not data:
+        return
+    conn.shared.counters["TCPOFOQueue"] += 1
+    conn.newest_piece = seq
+    kept: list[tuple[int, bytes]] = []
+    for old_seq, old in conn.pieces:
+        old_end = (old_seq + len(old)) & MASK
+        if not data or not gt(old_end, seq):
+            kept.append((old_seq, old))
+        elif not lt(old_seq, end):
+            kept += [(seq, data), (old_seq, old)]
+            data = b""
+        else:
+            if lt(seq, old_seq):
+                kept.append((seq, data[: (old_seq - seq) & MASK]))
+            kept.append((old_seq, old))
+            data = data[(old_end - seq) & MASK :] if lt(old_end, end) else b""
+            seq = old_end
+    if data:
+        kept.append((seq, data))
+    conn.pieces = kept
+
+
+def _join_pieces(conn: Connection, now: Instant, out: list[Event]) -> None:
+    """Deliver the pieces that the hole just filled has joined on."""
+    pieces = conn.pieces
+    while pieces:
+        seq, data = pieces[0]
+        offset = diff(conn.rcv_nxt, seq)
+        if offset < 0:
+            break
+        del pieces[0]
+        if offset < len(data):
+            _deliver(conn, data[offset:], now, out)
+    conn.ack_now = True
+
+
+def take_fin(conn: Connection, now: Instant, out: list[Event]) -> None:
+    """Take the peer's FIN, which is next in order.  RFC 9293 section 3.10.7.4, eighth."""
+    if conn.remote_fin == CONSUMED:
+        return
+    conn.remote_fin = CONSUMED
+    conn.pieces = []
+    conn.rcv_nxt = (conn.rcv_nxt + 1) & MASK
+    conn.rcv_wnd = max(conn.rcv_wnd - 1, 0)
+    was = conn.state
+    step(conn, Input.FIN, out)
+    profile = conn.shared.profile
+    if was is FIN_WAIT_1 and conn.state is CLOSING and profile.closing_repeats_fin and conn.fin_sent:
+        conn.fin_again = True  # our FIN again, with the newer acknowledgment, instead of a bare ACK
+    elif profile.fin_ack_delayed and conn.ping_pong and not conn.pieces and was is not FIN_WAIT_1:
+        conn.ack_now = False
+        if conn.ack_at == NEVER:
+            conn.ack_at = now + profile.delayed_ack
+
+
+# `Connection.remote_fin` once the FIN has been taken; no sequence number, and never equal to RCV.NXT.
+CONSUMED = -2

@@ -1,0 +1,229 @@
+"""The stack as a whole: a value that can be copied, handles that outlive connections, recycling, local waits."""
+
+import tracemalloc
+
+import pytest
+
+from play import Player, play
+from timewait.clock import MS, SECOND
+from timewait.tcp import profiles
+from timewait.tcp.connection import Options
+from timewait.tcp.events import Dropped, Errno, FourTuple, Reason
+from timewait.tcp.states import State
+from timewait.tcp.time_wait import TimeWait, WaitTable, pack_key
+from timewait.wire.segment import SYN, Segment, Timestamps
+from wire_pair import Pair
+
+REUSE = Options(reuse_address=True)
+
+
+def test_a_socket_that_outlives_its_connection_does_not_disturb_the_next_of_the_same_four_tuple() -> None:
+    pair = Pair("linux", loopback=True)
+    first, server = pair.connection(port=40000, options=REUSE)
+    pair.client.shutdown(first, pair.now)
+    _, events = pair.server.close(server, pair.now)
+    pair.run(pair.client.shutdown(first, pair.now)[1])
+    pair.run(events, server=True)
+    pair.advance(2 * SECOND)
+    assert pair.client.state(first) is State.CLOSED
+    assert len(pair.client.waits) == 1
+    second, _ = pair.connection(port=40000, options=REUSE)
+    pair.client.recv(first, 10, pair.now)
+    pair.client.close(first, pair.now)
+    assert pair.client.state(second) is State.ESTABLISHED
+
+
+def test_a_fork_goes_on_alike_and_neither_sees_the_other() -> None:
+    pair = Pair("linux", loopback=True)
+    client, server = pair.connection(port=40000)
+    pair.run(pair.client.send(client, b"x" * 5000, pair.now)[0:2][1])
+    fork = pair.client.fork()
+    assert fork.digest(pair.now) == pair.client.digest(pair.now)
+    one = pair.client.close(client, pair.now)
+    assert fork.digest(pair.now) != pair.client.digest(pair.now)
+    assert fork.state(client) is State.ESTABLISHED
+    assert fork.close(client, pair.now) == one
+    assert fork.digest(pair.now) == pair.client.digest(pair.now)
+    assert fork.next_deadline() == pair.client.next_deadline()
+    assert pair.server.state(server) is State.ESTABLISHED
+
+
+def test_the_digest_does_not_see_isns_and_absolute_times() -> None:
+    def digest(constant: int, start: int) -> bytes:
+        pair = Pair(profiles.get("rfc793").changed(isn_constant=constant))
+        pair.client.shared.profile = pair.client.profile.changed(isn=profiles.get("rfc9293").isn)
+        pair.now = start
+        client, _ = pair.connection(port=40000)
+        pair.run(pair.client.send(client, b"hello", pair.now)[1])
+        pair.client.send(client, b"more", pair.now)
+        pair.advance(10 * MS)
+        return pair.client.digest(pair.now)
+
+    assert digest(5, SECOND) == digest(0xFFFF_FFF0, 777 * SECOND)
+
+
+def test_recycling_drops_the_syns_of_the_slower_of_two_clocks_behind_one_address() -> None:
+    """Linux 3.10 with tcp_tw_recycle: one memory of the newest timestamp for each host, 60 s long."""
+    player = Player("linux-3.10", passive=True, timestamps=True)
+    player.to(State.TIME_WAIT)
+    stack, now = player.stack, player.now
+
+    def syn(port: int, stamp: int, at: int) -> list[Reason]:
+        segment = Segment(player.key.remote, port, player.key.local, player.key.local_port, 1, 0, SYN, 1000)
+        events = stack.receive(segment._replace(options=(Timestamps(stamp, 0),)), at)
+        return [event.reason for event in events if isinstance(event, Dropped)]
+
+    assert syn(50000, 1000, now + SECOND) == [Reason.OLD_BY_HOST_CACHE]
+    assert stack.counters["PAWSPassive"] == 1
+    assert syn(50001, 8_000_000, now + SECOND) == []
+    assert syn(50002, 1000, now + 61 * SECOND) == []
+
+
+def test_recycling_shortens_the_wait_to_three_and_a_half_retransmission_timeouts() -> None:
+    play("linux-3.10", "0.7 us CLOSED\n1 peer quiet", State.TIME_WAIT, timestamps=True)
+
+
+def test_no_wait_for_a_local_peer_where_the_profile_skips_it() -> None:
+    pair = Pair("freebsd", loopback=True)
+    pair.client.set_sysctl("nolocaltimewait", 1)
+    client, server = pair.connection()
+    pair.close(client)
+    pair.close(server, server=True)
+    assert len(pair.client.waits) == 0
+
+
+def test_the_sender_of_a_reset_may_wait_as_rfc_9293_section_3_5_2_says_it_should() -> None:
+    trace = """
+        0.000  us: abort
+        0.000  us  CLOSED
+        0.000  us > peer  RST seq=1
+        0.000  us  TIME-WAIT until 240.000
+    """
+    play("rfc9293", trace, State.ESTABLISHED, reset_sender_waits=True)
+
+
+def test_an_old_duplicate_syn_leads_back_to_time_wait() -> None:
+    """RFC 9293 section 3.6.1 MAY-2 (2): the peer's reset shows that the SYN was old."""
+    trace = """
+        10.000  peer > us  SYN seq=9000
+        10.000  us  SYN-RECEIVED
+        10.000  us > peer  SYN,ACK seq=65539 ack=9001
+        10.010  peer > us  RST seq=9001
+        10.010  us  CLOSED
+        10.010  us  TIME-WAIT until 250.010
+        11.000  peer > us  FIN,ACK seq=1 ack=2
+        11.000  us > peer  ACK seq=2 ack=2
+        11.000  us  TIME-WAIT until 251.000
+    """
+    play("rfc9293", trace, State.TIME_WAIT, passive=True)
+
+
+def test_rfc_793_ends_a_wait_for_a_syn_or_a_reset_in_the_window() -> None:
+    play("rfc793", "1 peer > us SYN seq=7\n1 us > peer RST,ACK seq=2 ack=2\n1 us CLOSED", State.TIME_WAIT)
+    play("rfc793", "1 peer > us SYN seq=90000\n1 us > peer ACK seq=2 ack=2", State.TIME_WAIT)
+    play("rfc793", "1 peer > us RST seq=70\n1 us CLOSED", State.TIME_WAIT)
+    play("rfc793", "1 peer > us RST seq=90000", State.TIME_WAIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "segment", "answer"),
+    [
+        ("illumos", "RST seq=70", "1 us CLOSED"),
+        ("illumos", "SYN seq=70", "1 us > peer RST,ACK seq=2 ack=2"),
+        ("lwip", "RST seq=2", ""),
+        ("lwip", "ACK seq=2 ack=2", ""),
+        ("lwip", "ACK seq=9 ack=2", ""),
+        ("lwip", "ACK seq=2 ack=2 len=3", "1 us > peer ACK seq=2 ack=2"),
+        ("lwip", "SYN seq=70", "1 us > peer RST,ACK seq=2 ack=2"),
+        ("lwip", "SYN seq=70000", "1 us > peer ACK seq=2 ack=2"),
+        ("smoltcp", "RST seq=70", "1 us CLOSED"),
+        ("smoltcp", "SYN seq=70000", ""),
+        ("smoltcp", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 11.000"),
+        ("gvisor", "RST seq=2", ""),
+        ("gvisor", "- seq=2", ""),
+        ("gvisor", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 61.000"),
+        ("macos", "ACK seq=2 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 31.000"),
+        ("macos", "SYN seq=70", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "SYN seq=70000", "1 us SYN-RECEIVED\n1 us > peer SYN,ACK ack=70001"),
+    ],
+)
+def test_other_stacks_in_time_wait(name: str, segment: str, answer: str) -> None:
+    """Each from its own source; the profiles name the functions."""
+    play(name, f"1 peer > us {segment}\n{answer}", State.TIME_WAIT, passive=True)
+
+
+def test_linux_4_0_has_no_tw_reuse_by_default_and_counts_in_whole_seconds() -> None:
+    pair = Pair("linux-4.0")
+    pair.client.set_sysctl("ip_local_port_range", (40000, 40000))
+    pair.client.set_sysctl("tcp_tw_reuse", 1)
+    client, server = pair.connection()
+    pair.close(client)
+    pair.close(server, server=True)
+    pair.advance(1999 * MS)
+    assert pair.try_connect() is Errno.EADDRNOTAVAIL
+    pair.advance(2 * MS)
+    assert pair.try_connect() is None
+
+
+def test_a_hundred_thousand_records_each_of_at_most_512_octets_and_one_step_to_the_first_deadline() -> None:
+    player = Player("linux")
+    player.to(State.ESTABLISHED)
+    conn = player.stack.connections[player.key]
+    wait = TimeWait.of(conn, 60 * SECOND, player.now)
+    table = WaitTable()
+    tracemalloc.start()
+    for each in range(20_000):
+        table.add(pack_key(FourTuple(b"\x0a\0\0\1", 80, bytes([10, 1, each >> 8, each & 255]), 40000)), wait)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / 20_000 < 400
+    assert table.next_deadline() == wait.expires
+
+
+OLD_CONNECTION = """
+    0.000  peer > us  SYN seq=0
+    0.000  us  SYN-RECEIVED
+    0.000  us > peer  SYN,ACK seq=0 ack=1
+    0.000  peer > us  ACK seq=1 ack=1
+    0.000  us  ESTABLISHED
+    0.000  us: accept = ok
+    0.000  peer > us  ACK seq=1 ack=1 len=5            # of which a copy wanders about
+    0.000  us > peer  ACK seq=1 ack=6
+    0.000  us: recv 99 = 5
+    0.000  us: close
+    0.000  us  FIN-WAIT-1
+    0.000  us > peer  FIN,ACK seq=1 ack=6
+    0.000  peer > us  FIN,ACK seq=6 ack=2
+    0.000  us  FIN-WAIT-2
+    0.000  us > peer  ACK seq=2 ack=7
+"""
+
+
+def test_without_a_wait_octets_of_the_old_connection_are_read_in_the_new_one() -> None:
+    """RFC 1337 section 1, hazard H1: why TIME-WAIT exists."""
+    trace = f"""
+        {OLD_CONNECTION}
+        0.000  us  CLOSED
+        0.100  peer > us  SYN seq=-4
+        0.100  us  SYN-RECEIVED
+        0.100  us > peer  SYN,ACK seq=0 ack=-3
+        0.100  peer > us  ACK seq=-3 ack=1
+        0.100  us  ESTABLISHED
+        0.100  us: accept = ok
+        0.200  peer > us  ACK seq=1 ack=1 len=5            # the old copy
+        0.200  us > peer  ACK seq=1 ack=-3
+        0.300  peer > us  ACK seq=-3 ack=1 len=4
+        0.300  us > peer  ACK seq=1 ack=6
+        0.300  us: recv 99 = 9
+    """
+    play("rfc9293", trace, passive=True, options=Options(quick_ack=True), time_wait=0)
+
+
+def test_with_the_wait_the_same_syn_is_refused() -> None:
+    trace = f"""
+        {OLD_CONNECTION}
+        0.000  us  TIME-WAIT until 240.000
+        0.100  peer > us  SYN seq=-4
+        0.100  us > peer  ACK seq=2 ack=7
+    """
+    play("rfc9293", trace, passive=True, options=Options(quick_ack=True))
