@@ -46,6 +46,7 @@ lock:  ## choose the pinned versions anew (needs uv)
 bench: $(VENV)/.test  ## ratios against named peers, in one run
 	$(BIN)/python bench/sockets.py
 	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/doctor.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

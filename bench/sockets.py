@@ -86,13 +86,13 @@ def own_cpu(work: Callable[[], object]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def whole_cpu(command: list[str]) -> tuple[float, float]:
-    """CPU seconds and peak memory in MB of a whole process."""
+def whole_cpu(command: list[str], worst: int = 0) -> tuple[float, float]:
+    """CPU seconds and peak memory in MB of a whole process, whose exit status may be `worst` at most."""
     null = os.open(os.devnull, os.O_WRONLY)
     pid = os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, null, 1)])
     os.close(null)
     _, status, usage = os.wait4(pid, 0)
-    if status:
+    if os.waitstatus_to_exitcode(status) not in range(worst + 1):
         raise SystemExit(f"{' '.join(command)} ended with status {status}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 

@@ -9,6 +9,9 @@ class Exit:
 
     OK: int = 0  # the run ended as asked
     FAILED: int = 1  # the experiment ran, and a connect failed
+    WARNING: int = 1  # doctor: the worst finding is a warning
+    CRITICAL: int = 2  # doctor: a finding is critical
+    UNKNOWN: int = 3  # doctor --check: nothing could be told, as monitoring systems have it
     USAGE: int = 64  # the command line cannot be meant as it stands: EX_USAGE of sysexits.h
     UNAVAILABLE: int = 69  # this machine cannot do it, or may not: EX_UNAVAILABLE of sysexits.h
 

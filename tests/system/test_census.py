@@ -1,5 +1,6 @@
 """The census against a plain loop over the rows: three ways of counting have to agree."""
 
+import socket
 from collections import Counter
 from typing import Any, TypeAlias
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from records import Datagrams, Record, done, message, packed
 from timewait.endpoint import Endpoint
 from timewait.system import census
-from timewait.system.census import UNIT_MS, Census, NumpyCensus
+from timewait.system.census import CELL_MS, NOT_HELD, UNIT_MS, Census
+from timewait.system.census_numpy import NumpyCensus
 from timewait.system.netlink import DumpState, NetlinkError
-from timewait.system.sock_diag import runs_of
+from timewait.system.sock_diag import STATES, address_text, runs_of
 from timewait.system.socket_table import Listeners, Socket, rows
 
 V4 = ["127.0.0.1", "192.0.2.1", "198.51.100.7"]
@@ -105,6 +107,52 @@ def test_counting_by_keys_by_numpy_and_by_rows_agree(listening: list[Record], ta
     expected = by_rows(listening, dump)
     assert counted(Census, listening, dump) == expected
     assert counted(NumpyCensus, listening, dump) == expected
+
+
+POOL = range(40000, 40001)
+Details: TypeAlias = dict[tuple[object, ...], dict[int, int]]
+
+
+def in_detail(kind: type[Census], listening: list[Record], dump: list[bytes]) -> Details:
+    own = kind([(r.family, packed(r.family, r.source), r.source_port, bool(r.v6_only)) for r in listening], POOL)
+    for run in runs_of(Datagrams(*dump, done()), DumpState(), 1 << 16):
+        own.add(run)
+    found: Details = {}
+    for (state, family, address, port, role, local, outside), lefts in own.in_detail().items():
+        at = (address_text(family, address), port)
+        found[STATES[state], role, local and address_text(socket.AF_INET6, local), outside, *at] = lefts
+    return found
+
+
+def in_detail_by_rows(listening: list[Record], dump: list[bytes]) -> Details:
+    heard = Listeners(as_rows([message(record) for record in listening]))
+    found: Details = {}
+    for row in as_rows(dump):
+        role = heard.role(row.local)
+        at, own, outside = row.peer, row.local.address or b"", row.local.port not in POOL
+        if role == "server":
+            at, own, outside = row.local, b"", False
+        left = NOT_HELD if row.time_left is None else row.time_left // 1_000_000 // CELL_MS
+        lefts = found.setdefault((row.state, role, own, outside, at.address, at.port), {})
+        lefts[left] = lefts.get(left, 0) + 1
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(LISTENERS), unique=True), datagrams)
+def test_counting_in_detail_agrees_too(listening: list[Record], table: list[list[Record]]) -> None:
+    dump = [b"".join(map(message, part)) for part in table if part]
+    expected = in_detail_by_rows(listening, dump)
+    assert in_detail(Census, listening, dump) == expected
+    assert in_detail(NumpyCensus, listening, dump) == expected
+
+
+@pytest.mark.parametrize("kind", [Census, NumpyCensus])
+def test_more_local_addresses_than_a_key_can_number_are_counted_all_the_same(kind: type[Census]) -> None:
+    dump = [b"".join(message(Record(source=f"192.0.2.{at % 200}")) for at in range(320))]
+    found = in_detail(kind, [], dump)
+    assert found == in_detail_by_rows([], dump)
+    assert len(found) == 200
 
 
 def test_a_server_counts_under_its_own_address_and_a_client_under_its_peer() -> None:

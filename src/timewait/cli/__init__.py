@@ -32,13 +32,18 @@ def main() -> None:
 
 
 def _quick(arguments: list[str]) -> int | None:
-    """Run `sockets` without click when every argument is plain: importing click costs as much as 100,000 sockets."""
-    if arguments[:1] != ["sockets"]:
-        return None
-    from timewait.cli import sockets
+    """Run `sockets` or `doctor` without click when every argument is plain: its import costs as much as both's work."""
+    if arguments[:1] == ["sockets"]:
+        from timewait.cli import sockets
 
-    asked = sockets.plain(arguments[1:])
-    return None if asked is None else sockets.show(asked)
+        wanted = sockets.plain(arguments[1:])
+        return None if wanted is None else sockets.show(wanted)
+    if arguments[:1] == ["doctor"]:
+        from timewait.cli import doctor
+
+        asked = doctor.plain(arguments[1:])
+        return None if asked is None else doctor.show(asked)
+    return None
 
 
 def complain(error: TimewaitError) -> int:

@@ -12,6 +12,12 @@ from timewait.errors import Exit, TimewaitError, UsageError
 COMMANDS = {
     "rtest": ("timewait.cli.rtest", "rtest", "Connect to itself over one four-tuple, again and again, and say why."),
     "sockets": ("timewait.cli.sockets_command", "sockets", "List or count this host's TCP sockets, TIME-WAIT first."),
+    "doctor": (
+        "timewait.cli.doctor_command",
+        "doctor",
+        "Say whether this host is short of ports, towards whom, and what to do.",
+    ),
+    "explain": ("timewait.cli.explain", "explain", "Judge every known cause of an error on this host."),
     "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
     "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
     "completion": ("timewait.cli.completion", "completion", "Print the completion script of a shell."),
@@ -25,11 +31,13 @@ Examples:
   timewait rtest --matrix --world both       the kernel and our own TCP side by side
   timewait profiles linux freebsd --diff     what two stacks do differently
   timewait sockets --group destination       who this host waits for
+  timewait doctor                            whether that is trouble, and what to do
 
 \b
 Exit status:
   0   the run ended as asked
-  1   a connect failed
+  1   a connect failed (rtest), a warning (doctor)
+  2   a critical finding (doctor)
   64  the command line cannot be meant
   69  this machine cannot do it; the reason is printed
 """

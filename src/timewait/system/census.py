@@ -3,13 +3,18 @@
 The destination of a socket is the end that was connected to: the peer's for a client, the local one for a server.
 Works on whole runs of records at once.  An IPv4 record in TIME-WAIT becomes one 64-bit key (address, port, time left,
 role): with the standard library by moving bytes inside the buffer with strided slices, so that one slice reads the
-key; with numpy, worth its import only above some hundred thousand sockets, by array arithmetic.  Both give the same
-counts (a test holds them to it).  Whatever else comes takes the slower way, record by record.
+key; with numpy (`census_numpy`), worth its import only above some hundred thousand sockets, by array arithmetic.  Both
+give the same counts (a test holds them to it).  Whatever else comes takes the slower way, record by record.
+
+A census that is given the pool of ephemeral ports counts in more detail, as a budget of ports needs it: clients by
+their own address and by whether their port is of the pool, time left to 256 ms, full sockets by whether anybody holds
+them.
 """
 
 import _socket as socket
 from collections import Counter
 from itertools import compress
+from operator import or_
 from struct import Struct
 from sys import byteorder
 
@@ -37,7 +42,7 @@ from timewait.system.sock_diag import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any, TypeAlias
 
     from timewait.system.sock_diag import Run
@@ -46,21 +51,32 @@ if TYPE_CHECKING:
     Listener: TypeAlias = tuple[int, bytes, int, bool]
     # State, family, address in 4 or 16 bytes, port, role, count, least and most time left in units.
     Counted: TypeAlias = tuple[int, int, bytes, int, str, int, int, int]
+    # State, family, address, port, role, own address as IPv6 (b"" for a server), own port outside the pool.
+    Kind: TypeAlias = tuple[int, int, bytes, int, str, bytes, bool]
 
 _ATTEMPTS = 4
 
 # Time left is counted in units of 1024 ms, so that one byte of the field tells it: 60 s are 58.6 units.
 UNIT_MS = 1024
 NO_TIMER = -1
+# In detail, in units of 256 ms.  A full socket without an inode is one that no process holds: an orphan, or one that
+# nobody has accepted yet.
+CELL_MS = 256
+NOT_HELD = -2
+_INODE = 84
 _UNITS = bytes(high >> 2 for high in range(256))  # from the field's second byte, units of 256 ms
 _BYTE1, _BYTE2, _BYTE3 = (1, 2, 3) if byteorder == "little" else (2, 1, 0)  # of a number of 4 bytes, from the low end
 _UPPER = min(_BYTE2, _BYTE3)
 
-# A key is 8 bytes: address 4, port 2 (big-endian both), units of time left 1, role 1.  In an IPv4 record twelve unused
+# A key is 8 bytes: address 4, port 2 (big-endian both), units of time left 1, mark 1.  In an IPv4 record twelve unused
 # bytes follow each address, and both addresses lie at multiples of 8, so the key can be laid out there.
 _KEY_SIZE = 8
 _KEY = Struct("=4s2sBB")
+_LEFT_SHIFT = 48 if byteorder == "little" else 8  # of the time left in a key read as a number
+# A mark is the role in the lowest bit; in detail, above it, whether the port is outside the pool, and above that the
+# number given to a client's own address.
 _ROLES = ("client", "server")
+SERVER, OUTSIDE, NUMBER_SHIFT, MOST_ADDRESSES = 1, 2, 2, 64
 
 # Measured on 6.18 with Python 3.11 and numpy 2.4, CPU time of the whole command: about even at 400,000 sockets.
 NUMPY_PAYS_FROM = 400_000
@@ -94,11 +110,21 @@ class Group:
         self.most = most if self.most is None else max(self.most, most)
 
 
+class Numbers(dict[int, int]):
+    """Small numbers for addresses, in order of appearance; OverflowError beyond what a mark can hold."""
+
+    def __missing__(self, address: int) -> int:
+        if len(self) >= MOST_ADDRESSES:
+            raise OverflowError
+        self[address] = len(self)
+        return self[address]
+
+
 class Census:
     """Counts runs of records, with the standard library alone."""
 
-    def __init__(self, listening: "Iterable[Listener]") -> None:
-        """Take this network namespace's listeners, see `listeners`."""
+    def __init__(self, listening: "Iterable[Listener]", pool: "Collection[int] | None" = None) -> None:
+        """Take this network namespace's listeners, see `listeners`; with the ephemeral ports, count in detail."""
         # By family: ports that are listened on at every address, and ports at some, with those addresses.
         self._every: dict[int, set[int]] = {socket.AF_INET: set(), socket.AF_INET6: set()}
         self._some: dict[int, dict[int, set[bytes]]] = {socket.AF_INET: {}, socket.AF_INET6: {}}
@@ -108,7 +134,15 @@ class Census:
         self._sure = {_swapped(port) for port in self._every[socket.AF_INET]}
         self._unsure = {_swapped(port) for port in self._some[socket.AF_INET]} - self._sure
         self._keys: dict[int, Counter[int]] = {}  # by state: IPv4 sockets with a time left
-        self._rest: Counter[tuple[tuple[int, int, bytes, int, str], int]] = Counter()  # (destination, units left)
+        self._rest: Counter[tuple[Kind, int]] = Counter()  # (kind, units left)
+        self._pool = pool
+        self._numbers = Numbers()  # of clients' own addresses, as a record's four bytes read by this machine
+        self._outside = bytearray()
+        if pool is not None:
+            outside = bytearray([OUTSIDE]) * (1 << 16)
+            for port in pool:
+                outside[port] = 0
+            self._outside = _by_swapped(outside)
 
     def _listen(self, family: int, address: bytes, port: int, v6_only: bool) -> None:
         if family == socket.AF_INET6 and address.startswith(MAPPED):
@@ -147,17 +181,33 @@ class Census:
         if self._unsure and not self._unsure.isdisjoint(local):
             return False
         count = len(local)
+        detail = self._pool is not None
         servers = list(compress(range(count), map(self._sure.__contains__, local)))
         if len(servers) == count:
-            keys = _lay_out(run, SOURCE, SOURCE_PORT, 1)
+            keys = _lay_out(run, SOURCE, SOURCE_PORT, b"\1" * count, detail)
         else:
-            keys = _lay_out(run, DESTINATION, DESTINATION_PORT, 0)
+            try:
+                marks = self._client_marks(run, local) if detail else bytes(count)
+            except OverflowError:
+                return False
+            keys = _lay_out(run, DESTINATION, DESTINATION_PORT, marks, detail)
             if servers:
-                served = _lay_out(run, SOURCE, SOURCE_PORT, 1)
+                served = _lay_out(run, SOURCE, SOURCE_PORT, b"\1" * count, detail)
                 for at in servers:
                     keys[at] = served[at]
         self._counter(state).update(keys)
         return True
+
+    def _client_marks(self, run: "Run", local: list[int]) -> bytes:
+        """Return the marks of a run of clients: usually one local address serves a whole run."""
+        buffer, start, end, length = run
+        view = memoryview(buffer)[start:end]
+        addresses = view.cast("I")[SOURCE // 4 :: length // 4]
+        outside = bytes(map(self._outside.__getitem__, local))
+        if not same(view, SOURCE, length, 4):
+            return bytes(map(or_, outside, (self._numbers[address] << NUMBER_SHIFT for address in addresses.tolist())))
+        number = self._numbers[addresses[0]] << NUMBER_SHIFT
+        return outside.translate(bytes(number | value & OUTSIDE for value in range(256)))
 
     def _counter(self, state: int) -> "Counter[int]":
         if not 0 < state < len(STATES):
@@ -166,6 +216,8 @@ class Census:
 
     def _add_slowly(self, run: "Run") -> None:
         buffer, start, end, length = run
+        detail = self._pool is not None
+        unit = CELL_MS if detail else UNIT_MS
         for at in range(start, end, length):
             family, state, timer = buffer[at + FAMILY], buffer[at + STATE], buffer[at + TIMER]
             if not 0 < state < len(STATES):
@@ -174,29 +226,65 @@ class Census:
             server = self._listens(*local)
             left = NO_TIMER
             if timer == TIMER_TIME_WAIT:
-                left = int.from_bytes(buffer[at + EXPIRES : at + EXPIRES + 4], byteorder) // UNIT_MS
+                left = int.from_bytes(buffer[at + EXPIRES : at + EXPIRES + 4], byteorder) // unit
+            elif detail and not any(buffer[at + _INODE : at + _INODE + 4]):
+                left = NOT_HELD
+            own, outside = b"", False
+            if detail and not server:
+                own, outside = _as_ipv6(local), bool(self._outside[_swapped(local[2])])
             family, address, port = local if server else _end(family, buffer, at + DESTINATION, at + DESTINATION_PORT)
-            self._rest[(state, family, address, port, _ROLES[server]), left] += 1
+            self._rest[(state, family, address, port, _ROLES[server], own, outside), left] += 1
 
     def _listens(self, family: int, address: bytes, port: int) -> bool:
         return port in self._every[family] or address in self._some[family].get(port, ())
 
-    def _counted_keys(self) -> "Iterator[tuple[int, bytes, bytes, int, int, int, int]]":
-        """Yield (state, address, port, role, count, least and most time left) of what was counted by keys."""
+    def _key_counts(self) -> "Iterator[tuple[int, int, int]]":
+        """Yield (state, key, count) of what was counted by keys."""
         for state, counter in self._keys.items():
-            for number, count in counter.items():
-                address, port, left, role = _KEY.unpack(number.to_bytes(_KEY_SIZE, byteorder))
-                yield state, address, port, role, count, left, left
+            for key, count in counter.items():
+                yield state, key, count
 
     def finish(self) -> "list[Counted]":
-        """Return everything counted, one entry for each state, role and destination."""
+        """Return everything counted, one entry for each state, role and destination.  Not for a census in detail."""
         found: dict[tuple[int, int, bytes, int, str], list[int]] = {}
-        for (at, left), count in self._rest.items():
-            _merge(found, at, count, left, left)
-        for state, address, port, role, count, least, most in self._counted_keys():
-            at = (state, socket.AF_INET, address + bytes(12), int.from_bytes(port, "big"), _ROLES[role])
-            _merge(found, at, count, least, most)
+        for (kind, left), count in self._rest.items():
+            _merge(found, kind[:5], count, left)
+        for state, key, count in self._key_counts():
+            address, port, left, mark = _KEY.unpack(key.to_bytes(_KEY_SIZE, byteorder))
+            at = (state, socket.AF_INET, address + bytes(12), int.from_bytes(port, "big"), _ROLES[mark])
+            _merge(found, at, count, left)
         return [(*key, count, least, most) for key, (count, least, most) in found.items()]
+
+    def in_detail(self) -> "dict[Kind, dict[int, int]]":
+        """Return everything counted in detail: for each kind how many by time left, in units of `CELL_MS`."""
+        found: dict[Kind, dict[int, int]] = {}
+        for (kind, left), count in self._rest.items():
+            found.setdefault(kind, {})[left] = count
+        own = [MAPPED + address.to_bytes(4, byteorder) for address in self._numbers]
+        merged: dict[tuple[int, int], dict[int, int]] = {}  # keys of one kind differ in their time left alone
+        shift, but_left = _LEFT_SHIFT, ~(0xFF << _LEFT_SHIFT)
+        for state, key, count in self._key_counts():
+            at = state, key & but_left
+            lefts = merged.get(at)
+            if lefts is None:
+                lefts = merged[at] = {}
+            left = key >> shift & 0xFF
+            lefts[left] = lefts.get(left, 0) + count
+        for (state, key), lefts in merged.items():
+            address, port, _, mark = _KEY.unpack(key.to_bytes(_KEY_SIZE, byteorder))
+            server = mark & SERVER
+            ends = (socket.AF_INET, address + bytes(12), int.from_bytes(port, "big"), _ROLES[server])
+            local = b"" if server else own[mark >> NUMBER_SHIFT]
+            together = found.setdefault((state, *ends, local, bool(mark & OUTSIDE)), lefts)
+            if together is not lefts:
+                for left, count in lefts.items():
+                    together[left] = together.get(left, 0) + count
+        return found
+
+
+def _by_swapped(table: bytearray) -> bytearray:
+    """Return a table by port as one by `_swapped` port."""
+    return bytearray().join(table[low::256] for low in range(256)) if byteorder == "little" else table
 
 
 def _swapped(port: int) -> int:
@@ -204,14 +292,15 @@ def _swapped(port: int) -> int:
     return int.from_bytes(port.to_bytes(2, "big"), byteorder)
 
 
-def _lay_out(run: "Run", address: int, port: int, role: int) -> list[int]:
+def _lay_out(run: "Run", address: int, port: int, marks: bytes, detail: bool) -> list[int]:
     """Lay out the key of each record of a run behind the address at this offset, and return the keys."""
     buffer, start, end, length = run
     behind = start + address + 4
+    left = buffer[start + EXPIRES + _BYTE1 : end : length]
     buffer[behind:end:length] = buffer[start + port : end : length]
     buffer[behind + 1 : end : length] = buffer[start + port + 1 : end : length]
-    buffer[behind + 2 : end : length] = buffer[start + EXPIRES + _BYTE1 : end : length].translate(_UNITS)
-    buffer[behind + 3 : end : length] = bytes([role]) * ((end - start) // length)
+    buffer[behind + 2 : end : length] = left if detail else left.translate(_UNITS)
+    buffer[behind + 3 : end : length] = marks
     return memoryview(buffer)[start:end].cast("Q")[address // _KEY_SIZE :: length // _KEY_SIZE].tolist()
 
 
@@ -225,106 +314,21 @@ def _end(family: int, buffer: bytearray, address: int, port: int) -> "tuple[int,
     return family, own, buffer[port] << 8 | buffer[port + 1]
 
 
-def _merge(
-    found: "dict[Any, list[int]]", key: "tuple[int, int, bytes, int, str]", count: int, least: int, most: int
-) -> None:
+def _as_ipv6(end: "tuple[int, bytes, int]") -> bytes:
+    family, address, _ = end
+    return MAPPED + address[:4] if family == socket.AF_INET else address
+
+
+def _merge(found: "dict[Any, list[int]]", key: "tuple[int, int, bytes, int, str]", count: int, left: int) -> None:
     """Add to a destination's count, least and most time left."""
     numbers = found.get(key)
     if numbers is None:
-        found[key] = [count, least, most]
+        found[key] = [count, left, left]
         return
     numbers[0] += count
-    if least != NO_TIMER:
-        numbers[1] = least if numbers[1] == NO_TIMER else min(numbers[1], least)
-        numbers[2] = max(numbers[2], most)
-
-
-class NumpyCensus(Census):
-    """The same with numpy."""
-
-    def __init__(self, listening: "Iterable[Listener]") -> None:
-        """Take this network namespace's listeners.  Imports numpy."""
-        import os
-
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more to start than all we do
-        import numpy
-
-        super().__init__(listening)
-        self._numpy = numpy
-        self._arrays: dict[int, list[Any]] = {}  # by state: keys, one array a run
-        self._dtypes: dict[int, Any] = {}  # by length of a record
-        # A key of its own order, so that sorting groups by destination: the time left in the lowest byte.
-        order = ["left", "role", "port", "address"]
-        sizes = {"left": "u1", "role": "u1", "port": "u2", "address": "u4"}
-        names = order if byteorder == "little" else order[::-1]
-        self._layout = numpy.dtype([(name, sizes[name]) for name in names])
-        self._but_left = numpy.uint64(0xFFFF_FFFF_FFFF_FF00)
-        self._is_sure = numpy.zeros(1 << 16, dtype=bool)
-        self._is_sure[list(self._sure)] = True
-        self._is_unsure = numpy.zeros(1 << 16, dtype=bool)
-        self._is_unsure[list(self._unsure)] = True
-
-    def add(self, run: "Run") -> None:
-        """Count the records of one run."""
-        if not self._add_array(run):
-            super().add(run)
-
-    def _records(self, run: "Run") -> "Any":
-        """Return the fields of a run's records that matter, as an array of structures over its buffer."""
-        np = self._numpy
-        buffer, start, end, length = run
-        if length not in self._dtypes:
-            self._dtypes[length] = np.dtype(
-                {
-                    "names": ["kind", "local", "peer", "source", "destination", "expires"],
-                    "formats": ["u4", "u2", "u2", "u4", "u4", "u4"],
-                    "offsets": [FAMILY, SOURCE_PORT, DESTINATION_PORT, SOURCE, DESTINATION, EXPIRES],
-                    "itemsize": length,
-                }
-            )
-        return np.frombuffer(buffer, dtype=self._dtypes[length], count=(end - start) // length, offset=start)
-
-    def _add_array(self, run: "Run") -> bool:
-        """Count a run that is plain, see `_plain_state`; return False where it is not."""
-        np = self._numpy
-        buffer, start, _, _ = run
-        state = buffer[start + STATE]
-        if buffer[start + FAMILY] != socket.AF_INET or buffer[start + TIMER] != TIMER_TIME_WAIT:
-            return False
-        records = self._records(run)
-        kind, left = records["kind"], records["expires"] >> 10
-        if not (kind == kind[0]).all() or left.max() > 63:
-            return False
-        local = records["local"]
-        if self._unsure and self._is_unsure[local].any():
-            return False
-        self._counter(state)
-        server = self._is_sure[local]
-        keys = np.empty(len(records), dtype=self._layout)
-        keys["address"] = np.where(server, records["source"], records["destination"])
-        keys["port"] = np.where(server, local, records["peer"])
-        keys["left"] = left
-        keys["role"] = server
-        self._arrays.setdefault(state, []).append(keys.view("u8"))
-        return True
-
-    def _counted_keys(self) -> "Iterator[tuple[int, bytes, bytes, int, int, int, int]]":
-        np = self._numpy
-        yield from super()._counted_keys()
-        for state, arrays in self._arrays.items():
-            keys = np.concatenate(arrays)
-            keys.sort()  # by destination, and within one by time left, which is the lowest byte
-            destinations = keys & self._but_left
-            first = np.flatnonzero(np.append(True, destinations[1:] != destinations[:-1]))
-            last = np.append(first[1:], len(keys)) - 1
-            least, most = keys[first].view(self._layout), keys[last].view(self._layout)
-            for at, (address, port, role, left), high in zip(
-                (last - first + 1).tolist(),
-                least[["address", "port", "role", "left"]].tolist(),
-                most["left"].tolist(),
-                strict=True,
-            ):
-                yield state, address.to_bytes(4, byteorder), port.to_bytes(2, byteorder), role, at, left, high
+    if left != NO_TIMER:
+        numbers[1] = left if numbers[1] == NO_TIMER else min(numbers[1], left)
+        numbers[2] = max(numbers[2], left)
 
 
 def listeners() -> "list[Listener]":
@@ -341,16 +345,25 @@ def listeners() -> "list[Listener]":
     ]
 
 
-def take(mask: int, *, peer: str = "", peer_port: int = 0, many: bool = False) -> Census:
+def take(
+    mask: int,
+    *,
+    peer: str = "",
+    peer_port: int = 0,
+    many: bool = False,
+    pool: "Collection[int] | None" = None,
+    listening: "Iterable[Listener] | None" = None,
+) -> Census:
     """Count this network namespace's sockets in the states of `mask`; `many`: so many that numpy pays.
 
+    `pool`: the ephemeral ports, to count in detail; `listening`: the listeners, where they are known already.
     A dump that the kernel calls interrupted is taken again; after four in a row `InterruptedDumpError` says so.
     """
-    listening = listeners()
+    heard = listeners() if listening is None else list(listening)
     size = _NUMPY_BLOCK if many else DATAGRAM_SIZE
     for _ in range(_ATTEMPTS):
         state = DumpState()
-        census = NumpyCensus(listening) if many else Census(listening)
+        census = _empty(heard, pool, many)
         try:
             for run in runs(mask, state, size=size, peer_port=peer_port, peer=peer):
                 census.add(run)
@@ -359,6 +372,14 @@ def take(mask: int, *, peer: str = "", peer_port: int = 0, many: bool = False) -
         if not state.interrupted:
             return census
     raise InterruptedDumpError(f"the socket table changed under each of {_ATTEMPTS} dumps", "try again")
+
+
+def _empty(heard: "list[Listener]", pool: "Collection[int] | None", many: bool) -> Census:
+    if not many:
+        return Census(heard, pool)
+    from timewait.system.census_numpy import NumpyCensus
+
+    return NumpyCensus(heard, pool)
 
 
 def groups(counted: "Iterable[Counted]", by: str, *, role: str = "") -> list[Group]:

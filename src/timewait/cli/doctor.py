@@ -1,0 +1,171 @@
+"""`timewait doctor` without its help: look at this host once, say what is the matter, and what to do.
+
+Light to import, as `sockets` is; `doctor_command` has the rest.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from timewait.errors import Exit, TimewaitError, UsageError
+from timewait.host.finding import Severity
+from timewait.host.findings import examine
+from timewait.host.limits import Limits
+from timewait.host.snapshot import Snapshot
+from timewait.report.doctor import check_line, data, screen
+
+
+class Asked(NamedTuple):
+    """What the command line asks for."""
+
+    netns: str = ""
+    interval: float = 0.0
+    save: Path | None = None
+    source: Path | None = None
+    anonymise: bool = False
+    limits: tuple[str, ...] = ()
+    limits_file: Path | None = None
+    everything: bool = False
+    check: bool = False
+    as_json: bool = False
+
+
+def plain(arguments: list[str]) -> Asked | None:
+    """Read arguments that need no parser: the flags, and `--netns VALUE`.  Else None."""
+    flags: set[str] = set()
+    netns = ""
+    words = iter(arguments)
+    for word in words:
+        if word in ("--json", "--check", "--all", "--anonymise"):
+            flags.add(word)
+        elif word == "--netns" and not netns:
+            netns = next(words, "")
+            if not netns or netns.startswith("-"):
+                return None
+        else:
+            return None
+    return Asked(
+        netns,
+        anonymise="--anonymise" in flags,
+        everything="--all" in flags,
+        check="--check" in flags,
+        as_json="--json" in flags,
+    )
+
+
+def show(asked: Asked) -> int:
+    """Print what was asked for; return the exit status.  Raises `UsageError` or `UnavailableError`."""
+    try:
+        limits = _limits(asked.limits_file, asked.limits)
+        if asked.source and (asked.netns or asked.interval):
+            raise UsageError("--from examines a file: it goes with neither --netns nor --interval", "leave them out")
+        seen = load(asked.source) if asked.source else look_at(asked.netns, asked.interval, limits)
+        if asked.anonymise:
+            from timewait.host.snapshot_file import anonymous
+
+            seen = anonymous(seen, _key())
+        if asked.save:
+            _save(asked.save, seen)
+    except TimewaitError as error:
+        if not asked.check:
+            raise
+        print(f"TIMEWAIT UNKNOWN - {error.what}")
+        return Exit.UNKNOWN
+    found = examine(seen, limits)
+    if asked.as_json:
+        import json
+
+        print(json.dumps(data(seen, found), indent=2))
+    elif asked.check:
+        print(check_line(seen, found, limits))
+    else:
+        print("\n".join(screen(seen, found, width(), asked.everything)))
+    worst = max((finding.severity for finding in found), default=Severity.NOTE)
+    return {Severity.NOTE: Exit.OK, Severity.WARNING: Exit.WARNING, Severity.CRITICAL: Exit.CRITICAL}[worst]
+
+
+def width() -> int:
+    """Return the columns to fill: the terminal's, at most 100; 80 where there is none."""
+    try:
+        return max(40, min(100, os.get_terminal_size(sys.stdout.fileno()).columns))
+    except (OSError, ValueError):
+        return 80
+
+
+def look_at(netns: str, interval: float, limits: Limits) -> Snapshot:
+    """Take a snapshot of a network namespace, "" for this one."""
+    from timewait.host import collector
+
+    if netns:
+        from timewait.system.netns import enter
+
+        enter(netns)
+    return collector.take(netns, interval_s=interval, limits=limits)
+
+
+def load(source: Path) -> Snapshot:
+    """Read a saved snapshot.  Raises `UsageError`."""
+    try:
+        text = source.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{source} cannot be read: {why}", "write one with: timewait doctor --save FILE") from None
+    from timewait.host.snapshot_file import from_text
+
+    return from_text(text, str(source))
+
+
+def _save(target: Path, seen: Snapshot) -> None:
+    from timewait.host.snapshot_file import to_text
+
+    try:
+        target.write_text(to_text(seen))
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}", "name a file in a folder of yours") from None
+
+
+def _key() -> bytes:
+    """Return this machine's secret: the same from day to day, and not to be guessed.  machine-id(5)."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            if key := Path(path).read_bytes().strip():
+                return b"timewait " + key
+        except OSError:
+            continue
+    import secrets
+
+    print("warning: there is no /etc/machine-id; the names change with each run", file=sys.stderr)
+    return secrets.token_bytes(16)
+
+
+def _limits(file: Path | None, given: tuple[str, ...]) -> Limits:
+    values: dict[str, object] = {}
+    if file:
+        import tomllib
+
+        try:
+            table = tomllib.loads(file.read_text()).get("doctor", {})
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} cannot be read: {error}", "write TOML with a table [doctor]") from None
+        values.update(table)
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--limit {text!r} has no value", "write it as --limit ports_step=0.7")
+        values[name] = value
+    known = {name: _limit(name, value) for name, value in values.items()}
+    return Limits(**known)  # type: ignore[arg-type]  # _limit keeps each one's type
+
+
+def _limit(name: str, value: object) -> float | int:
+    default = Limits._field_defaults.get(name)
+    if default is None:
+        raise UsageError(f"there is no limit {name!r}", f"limits: {', '.join(Limits._fields)}")
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise UsageError(f"limit {name} = {value!r} is not a number from 0 on", f"the default is {default}")
+    return round(number) if isinstance(default, int) else number

@@ -1,0 +1,176 @@
+"""`Budget`: the ports that this host may use from one local address towards one remote address and port.
+
+net/ipv4/inet_hashtables.c, __inet_hash_connect: the ephemeral range, less reserved ports, less ports that a listener or
+another explicit bind() owns (a bucket with fastreuse >= 0 is passed over whatever the destination).
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from timewait.endpoint import written
+from timewait.host.limits import LATE_LEAST_MS, LATE_MOST_MS, LIFE_MS, LIFE_SECONDS
+from timewait.host.snapshot import Cells, Listening, Population, Snapshot
+from timewait.system.census import CELL_MS
+
+DEFAULT_RANGE = (32768, 60999)  # net/ipv4/af_inet.c, inet_init_net
+
+
+class Pool(NamedTuple):
+    """The ephemeral ports of a namespace: what the range holds, and what is taken out of it."""
+
+    low: int
+    high: int
+    reserved: int  # of the range, net.ipv4.ip_local_reserved_ports
+    listening: tuple[int, ...]  # ports of the range that a listener owns, reserved ones left out
+
+    @property
+    def size(self) -> int:
+        """How many ports one destination may use."""
+        return max(0, self.high - self.low + 1 - self.reserved - len(self.listening))
+
+
+def pool_of(sysctls: dict[str, str], listeners: Iterable[Listening]) -> Pool:
+    """Return the namespace's pool of ephemeral ports."""
+    low, high = _range(sysctls.get("net.ipv4.ip_local_port_range", ""))
+    reserved = {port for port in read_ports(sysctls.get("net.ipv4.ip_local_reserved_ports", "")) if low <= port <= high}
+    owned = {row.port for row in listeners if low <= row.port <= high} - reserved
+    return Pool(low, high, len(reserved), tuple(sorted(owned)))
+
+
+def ports_of(sysctls: dict[str, str]) -> set[int]:
+    """Return the ports that connect() may choose, those of listeners included."""
+    low, high = _range(sysctls.get("net.ipv4.ip_local_port_range", ""))
+    return set(range(low, high + 1)) - read_ports(sysctls.get("net.ipv4.ip_local_reserved_ports", ""))
+
+
+def _range(text: str) -> tuple[int, int]:
+    try:
+        low, high = map(int, text.split())
+    except ValueError:
+        return DEFAULT_RANGE
+    return low, high
+
+
+def read_ports(text: str) -> set[int]:
+    """Read a list of ports such as `8080,9000-9010`: proc_do_large_bitmap, kernel/sysctl.c."""
+    found: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            found.update(range(int(first), min(int(last or first), 65535) + 1))
+    return found
+
+
+class Budget(NamedTuple):
+    """One destination's budget and what uses it."""
+
+    local: str
+    address: str
+    port: int
+    size: int
+    by_state: dict[str, int]  # ports in use, by the state that holds them
+    orphans: int  # of those, full sockets that no process holds
+    cells: Cells  # TIME-WAIT and orphaned FIN-WAIT-2 records by time left, 256 ms each
+    waits: Cells  # of those, true TIME-WAIT
+    reuse_after_ms: int | None  # a TIME-WAIT this old may be taken over by connect(); None: never
+    used: int  # ports in use, whatever the state
+    reusable: int  # of those, what connect() may take over now, the peer having used timestamps
+
+    @property
+    def name(self) -> str:
+        """Local address and destination."""
+        return f"{self.local} -> {written(self.address, self.port)}"
+
+    @property
+    def headroom(self) -> int:
+        """Ports that a new connection may still use."""
+        return max(0, self.size - self.used) + self.reusable
+
+    @property
+    def share(self) -> float:
+        """Part of the budget that is not free, from 0 to 1."""
+        return min(1.0, (self.used - self.reusable) / self.size) if self.size else 1.0
+
+    @property
+    def sustains(self) -> float:
+        """Connects a second that this destination carries for ever, if each leaves a TIME-WAIT here."""
+        life = LIFE_SECONDS if self.reuse_after_ms is None else self.reuse_after_ms / 1000
+        return self.size / life
+
+    @property
+    def next_free_ms(self) -> tuple[int, int] | None:
+        """The least and the most time until the next port comes back by itself; None where none is waiting."""
+        if not self.cells:
+            return None
+        left = self.cells[0][0] * CELL_MS
+        if self.cells[0][0] == 0:  # its time may be up: only the timer wheel holds it
+            return 0, CELL_MS + LATE_MOST_MS
+        return left + LATE_LEAST_MS, left + CELL_MS + LATE_MOST_MS
+
+
+def budgets(snapshot: Snapshot) -> list[Budget]:
+    """Return the budget of every destination that clients here use, the fullest first."""
+    size = pool_of(snapshot.sysctls, snapshot.listeners).size
+    rows: dict[tuple[str, str, int], list[Population]] = {}
+    for row in snapshot.populations:
+        if row.role == "client" and row.in_pool and row.state != "LISTEN":
+            rows.setdefault((row.local, row.address, row.port), []).append(row)
+    found = [_budget(at, size, own, reuse_delay(snapshot, at[0], at[1])) for at, own in rows.items()]
+    return sorted(found, key=lambda budget: (-budget.share, -budget.used, budget.name))
+
+
+def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_after_ms: int | None) -> Budget:
+    by_state: dict[str, int] = {}
+    for row in rows:
+        by_state[row.state] = by_state.get(row.state, 0) + row.sockets
+    waits = next((row.cells for row in rows if row.state == "TIME-WAIT"), ())
+    orphans = sum(row.not_held for row in rows)
+    return budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms)
+
+
+def merged(rows: Iterable[Population]) -> Cells:
+    """Return the times left of several populations together."""
+    timed = [row.cells for row in rows if row.cells]
+    if len(timed) == 1:
+        return timed[0]
+    found: dict[int, int] = {}
+    for cells in timed:
+        for cell, count in cells:
+            found[cell] = found.get(cell, 0) + count
+    return tuple(sorted(found.items()))
+
+
+def budget(
+    at: tuple[str, str, int],
+    size: int,
+    by_state: dict[str, int],
+    orphans: int = 0,
+    cells: Cells = (),
+    waits: Cells = (),
+    reuse_after_ms: int | None = None,
+) -> Budget:
+    """Return a budget with its sums."""
+    reusable = 0
+    if reuse_after_ms is not None:
+        oldest = LIFE_MS - reuse_after_ms
+        reusable = sum([count for cell, count in waits if (cell + 1) * CELL_MS <= oldest])
+    return Budget(*at, size, by_state, orphans, cells, waits, reuse_after_ms, sum(by_state.values()), reusable)
+
+
+def reuse_delay(snapshot: Snapshot, local: str, remote: str) -> int | None:
+    """Return after how many ms connect() may take over a TIME-WAIT between these addresses; None: never.
+
+    net/ipv4/tcp_ipv4.c, tcp_twsk_unique: tcp_tw_reuse = 2 for loopback alone; timestamps are needed.  Before 6.14 the
+    delay was one to two whole seconds.
+    """
+    mode = snapshot.number("net.ipv4.tcp_tw_reuse")
+    if not mode or snapshot.number("net.ipv4.tcp_timestamps") == 0:
+        return None
+    if mode == 2 and not (_is_loopback(local) or _is_loopback(remote)):
+        return None
+    delay = snapshot.number("net.ipv4.tcp_tw_reuse_delay")
+    return 2000 if delay is None else delay
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "::1" or address.startswith("127.")

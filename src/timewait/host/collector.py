@@ -1,0 +1,172 @@
+"""Takes a `Snapshot` of this process's network namespace, through `system`.  Reads only.
+
+The socket table is dumped twice, TIME-WAIT apart from the rest: records of one length and kind are counted several
+times faster, and a dump that the kernel filters costs a third of one that it writes.
+"""
+
+import _socket as socket
+import math
+import os
+import time
+
+from timewait.endpoint import Endpoint
+from timewait.errors import TimewaitError
+from timewait.host.budget import Budget, budgets, pool_of, ports_of
+from timewait.host.limits import Limits
+from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot, split
+from timewait.system import census, counters, machine, owners, sysctl
+from timewait.system.netlink import DumpState
+from timewait.system.sock_diag import ALL_STATES, LISTEN, STATES, TIME_WAIT, address_text, state_mask
+from timewait.system.socket_table import stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from timewait.system.census import Kind
+
+SYSCTLS = (
+    *("net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_tw_reuse"),
+    *("net.ipv4.tcp_tw_reuse_delay", "net.ipv4.tcp_tw_recycle", "net.ipv4.tcp_timestamps", "net.ipv4.tcp_rfc1337"),
+    *("net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_max_tw_buckets", "net.ipv4.tcp_max_orphans"),
+    *("net.ipv4.ip_autobind_reuse", "net.ipv4.tcp_invalid_ratelimit", "net.ipv4.tcp_ehash_entries"),
+    *("net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"),
+    *("net.netfilter.nf_conntrack_tcp_timeout_time_wait", "fs.file-nr"),
+)
+_COUNTERS = ("Tcp.", "TcpExt.", "sockstat.TCP.", "sockstat6.TCP6.")
+# Above so many the last of them is not looked up: /proc is read once, but the socket table for each.
+_MOST_OWNED = 10
+# Rows are made of no more sockets than that: some 3 us each.
+_MOST_LISTED = 200_000
+# Counting in detail costs the standard library twice what a plain count does, so numpy pays earlier.
+_NUMPY_PAYS_FROM = census.NUMPY_PAYS_FROM // 2
+
+
+def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None = None) -> Snapshot:
+    """Look at this process's network namespace once; `namespace` is what the caller calls it.
+
+    `interval_s`: read the counters again after so long.  What this user may not read is listed in `missing`.
+    """
+    missing: list[str] = []
+    before = _counters()
+    began = time.monotonic()
+    values = _sysctls(missing)
+    listening = census.listeners()
+    pool = ports_of(values)
+    many = before.get("sockstat.TCP.tw", 0) >= _NUMPY_PAYS_FROM
+    rest = ALL_STATES & ~state_mask(LISTEN, TIME_WAIT)
+    kinds = census.take(rest, pool=pool, listening=listening).in_detail()
+    taken, dump_began = time.time_ns(), time.monotonic()
+    waiting = census.take(state_mask(TIME_WAIT), pool=pool, listening=listening, many=many)
+    span = time.monotonic() - dump_began
+    kinds.update(waiting.in_detail())
+    moved: dict[str, int] = {}
+    after = before
+    if interval_s > 0:
+        time.sleep(max(0.0, interval_s - (time.monotonic() - began)))
+        after = _counters()
+        moved = counters.moved(before, after)
+    looked = Snapshot(
+        taken_ns=taken,
+        span_ms=math.ceil(span * 1000),
+        uptime_s=machine.uptime(),
+        kernel=os.uname().release,
+        hz=machine.timer_hz(),
+        namespace=namespace,
+        populations=tuple(_population(kind, lefts) for kind, lefts in kinds.items()),
+        listeners=tuple(Listening(address_text(family, own), port, v6) for family, own, port, v6 in listening),
+        counters={name: value for name, value in after.items() if value},
+        sysctls=values,
+        interval_s=time.monotonic() - began if interval_s > 0 else 0.0,
+        moved=moved,
+    )
+    return _with_owners(_with_crowds(looked, limits or Limits(), missing), limits or Limits(), missing)
+
+
+def _counters() -> dict[str, int]:
+    return {name: value for name, value in counters.counters().items() if name.startswith(_COUNTERS)}
+
+
+def _sysctls(missing: list[str]) -> dict[str, str]:
+    found = {}
+    for name in SYSCTLS:
+        try:
+            value = sysctl.read(name)
+        except TimewaitError as error:
+            missing.append(error.what)
+            continue
+        if value is not None:
+            found[name] = " ".join(value.split())
+    return found
+
+
+def _population(kind: "Kind", lefts: dict[int, int]) -> Population:
+    state, family, address, port, role, local, outside = kind
+    own = address_text(socket.AF_INET6, local) if local else ""
+    return Population(STATES[state], role, own, address_text(family, address), port, not outside, *split(lefts))
+
+
+def _with_crowds(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
+    """Count different ports where the clients of one address, all destinations together, come near the pool's size.
+
+    Ports that bind() chose are all different; ports that connect() chose are shared among destinations.
+    """
+    size = max(1, pool_of(snapshot.sysctls, snapshot.listeners).size)
+    used: dict[str, list[int]] = {}
+    for budget in budgets(snapshot):
+        used.setdefault(budget.local, []).append(budget.used)
+    near = {local for local, counts in used.items() if len(counts) > 1 and limits.ports_step <= sum(counts) / size <= 1}
+    if not near:
+        return snapshot
+    if sum(row.sockets for row in snapshot.populations) > _MOST_LISTED:
+        missing.append(
+            f"who chose the ports of {', '.join(sorted(near))}: not looked at above {_MOST_LISTED:,} sockets"
+        )
+        return snapshot
+    pool = ports_of(snapshot.sysctls)
+    ports: dict[str, list[int]] = {local: [] for local in near}
+    for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState()):
+        if row.local.address in near and row.local.port in pool:
+            ports[row.local.address].append(row.local.port)
+    found = (Crowd(local, len(own), len(set(own))) for local, own in sorted(ports.items()))
+    return snapshot._replace(crowds=tuple(found))
+
+
+def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
+    """Look up who holds sockets to the destinations in trouble, and only to those."""
+    pressed = [budget for budget in budgets(snapshot) if budget.share >= limits.ports_step][:_MOST_OWNED]
+    if not pressed:
+        return snapshot._replace(missing=tuple(missing))
+    held = [(budget, _inodes(budget)) for budget in pressed]
+    wanted = {inode for _, inodes in held for inode in inodes}
+    found, closed = owners.holders(wanted)
+    unknown = len(wanted.difference(*(holder.inodes for holder in found)))
+    if unknown and closed:
+        way = "; run as root to see those of other users" if os.geteuid() else ""
+        missing.append(f"owners of {unknown:,} live sockets: {closed:,} processes could not be looked into{way}")
+    return snapshot._replace(
+        owners=tuple(
+            Owner(
+                *(budget.local, budget.address, budget.port, holder.pid, holder.command, holder.cgroup),
+                *(count, holder.files, holder.most_files),
+            )
+            for budget, inodes in held
+            for holder in found
+            if (count := len(inodes.intersection(holder.inodes)))
+        ),
+        absent=tuple(sorted(local for local in {budget.local for budget in pressed} if not machine.has_address(local))),
+        missing=tuple(missing),
+    )
+
+
+def own_end(source: Endpoint) -> tuple[bool, dict[str, int]]:
+    """Return whether a local address is here, and how many sockets hold the local port, by state."""
+    held: dict[str, int] = {}
+    if source.port:
+        for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState(), local_port=source.port):
+            held[row.state] = held.get(row.state, 0) + 1
+    return machine.has_address(source.address), held
+
+
+def _inodes(budget: Budget) -> set[int]:
+    mask = ALL_STATES & ~state_mask(LISTEN, TIME_WAIT)
+    live = stream(mask, DumpState(), peer=budget.address, peer_port=budget.port)
+    return {row.inode for row in live if row.inode and row.local.address == budget.local}

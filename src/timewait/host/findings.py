@@ -1,0 +1,390 @@
+"""The rules: each looks at a snapshot and yields what it finds.  Pure; `RULES` is all of them, in order of reading."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from timewait.clock import SECOND, readable
+from timewait.endpoint import written
+from timewait.host import advice
+from timewait.host.advice import setting
+from timewait.host.budget import budget
+from timewait.host.finding import Advice, Finding, Severity, figure
+from timewait.host.history import forecast
+from timewait.host.limits import LIFE_SECONDS, Limits
+from timewait.host.look import Look
+from timewait.host.port_findings import bound_ports, ports
+from timewait.host.snapshot import Snapshot
+
+_OVERFLOW: Final = "TcpExt.TCPTimeWaitOverflow"
+_PAWS: Final = "TcpExt.PAWSTimewait"
+_BUCKETS: Final = "net.ipv4.tcp_max_tw_buckets"
+_DEFAULT_BUCKETS: Final = 131072  # of a large host: half its hash entries, inet_hashinfo2_init and tcp_sk_init
+
+
+def full_fin_wait_2(look: Look) -> Iterator[Finding]:
+    """Orphans that stay full sockets: tcp_fin_timeout or TCP_LINGER2 above 60 s (net/ipv4/tcp.c, __tcp_close)."""
+    orphans = sum(row.not_held for row in look.snapshot.populations if row.state == "FIN-WAIT-2")
+    if orphans < look.limits.fin_wait_2:
+        return
+    timeout = look.snapshot.number("net.ipv4.tcp_fin_timeout")
+    steps = [Advice("have the other end close; it has received the FIN and not answered with its own")]
+    if timeout is not None and timeout > 60:
+        why = f"net.ipv4.tcp_fin_timeout = {timeout}: an orphan stays full for {timeout - 60} s, then 60 s as a record"
+        steps.insert(0, setting(look.snapshot, "net.ipv4.tcp_fin_timeout", "60", "let orphans become small at once"))
+    else:
+        why = "net.ipv4.tcp_fin_timeout is not above 60, so the program sets TCP_LINGER2 above 60"
+        steps.insert(0, Advice("set TCP_LINGER2 to 60 or less in the program, or not at all"))
+    yield Finding(
+        "fin-wait-2-full",
+        Severity.WARNING,
+        "",
+        f"{orphans:,} orphans in FIN-WAIT-2 are full sockets",
+        (
+            ("what", f"closed here, not closed there; some 2.3 kB each instead of 256 bytes: {orphans * 2304:,} bytes"),
+            ("why", why),
+        ),
+        ("TIME-WAIT (these have not reached it)", "a leak here (no process holds them)"),
+        tuple(steps),
+        {"orphans": orphans, "fin_timeout_s": timeout},
+    )
+
+
+def close_wait_leak(look: Look) -> Iterator[Finding]:
+    """Connections that the other end has closed and the program here has not."""
+    held: dict[tuple[str, str, int], dict[str, int]] = {}
+    unaccepted: dict[tuple[str, str, int], int] = {}
+    for row in look.snapshot.populations:
+        at = (row.role, row.address, row.port)
+        states = held.setdefault(at, {})
+        states[row.state] = states.get(row.state, 0) + row.sockets
+        if row.state == "CLOSE-WAIT":
+            unaccepted[at] = unaccepted.get(at, 0) + row.not_held
+    for (role, address, port), states in held.items():
+        count = states.get("CLOSE-WAIT", 0)
+        if count < look.limits.close_wait or count <= states.get("ESTABLISHED", 0):
+            continue
+        waiting = unaccepted[role, address, port]
+        evidence = [("what", "the other end has closed; the program here has not called close()")]
+        if waiting:
+            evidence.append(("queue", f"{waiting:,} of them were never accepted: the program does not call accept()"))
+        yield Finding(
+            "close-wait-leak",
+            Severity.WARNING,
+            f"{'service' if role == 'server' else 'towards'} {written(address, port)}",
+            f"{count:,} connections in CLOSE-WAIT, {states.get('ESTABLISHED', 0):,} ESTABLISHED",
+            tuple(evidence),
+            ("TIME-WAIT (CLOSE-WAIT never becomes one)", "any sysctl (no timeout ends CLOSE-WAIT)"),
+            (Advice("mend the program: close what has reached the end of its stream; until then restart it"),),
+            {"close_wait": count, "established": states.get("ESTABLISHED", 0), "not_accepted": waiting},
+        )
+
+
+def bucket_overflow(look: Look) -> Iterator[Finding]:
+    """More TIME-WAITs than tcp_max_tw_buckets: now, certain at this rate, or in the past."""
+    most = look.snapshot.number(_BUCKETS)
+    if most is None:
+        return
+    total, since, grew = look.minis, look.snapshot.counter(_OVERFLOW), look.grew(_OVERFLOW)
+    whole = budget(("", "", 0), max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells)
+    ahead = forecast(whole, look.history.now)
+    now = bool(grew) or (since > 0 and total >= look.limits.buckets * most)
+    if now:
+        severity, text = Severity.WARNING, f"{total:,} of {most:,} TIME-WAIT records, and it overflows"
+    elif total >= look.limits.buckets * most and total:
+        severity, text = Severity.WARNING, f"{total:,} of {most:,} TIME-WAIT records"
+    elif ahead.full_in_s is not None:
+        within = readable(round(ahead.full_in_s * SECOND))
+        severity, text = Severity.WARNING, f"{total:,} of {most:,} TIME-WAIT records; overflows in {within}"
+    elif since:
+        severity, text = Severity.NOTE, f"overflowed {since:,} times since boot; {total:,} of {most:,} records now"
+    else:
+        return
+    # What overflowed has left no trace to count, so the rate seen is the least that it can be.
+    wanted = max(_DEFAULT_BUCKETS, 2 * most, round(2 * LIFE_SECONDS * look.history.now))
+    yield Finding(
+        "bucket-overflow",
+        severity,
+        "",
+        text,
+        (
+            ("count", f"{_OVERFLOW} = {since:,} since boot" + (f", {grew:,} within the interval" if grew else "")),
+            (
+                "rate",
+                (
+                    f"{figure(look.history.now)} closes/s or more now; above {figure(most / LIFE_SECONDS)}/s the limit "
+                    "is reached (limit / 61.5 s)"
+                ),
+            ),
+            (
+                "harm",
+                (
+                    "the newest connection closes without TIME-WAIT; one in FIN-WAIT-2 disappears, and data that comes "
+                    "late is answered with RST"
+                ),
+            ),
+        ),
+        (),
+        (
+            setting(
+                look.snapshot,
+                _BUCKETS,
+                str(wanted),
+                "raise the limit",
+                f"256 to 512 bytes each: {wanted * 512 >> 20} MB",
+            ),
+            Advice("close fewer connections: keep them open"),
+        ),
+        {"records": total, "limit": most, "overflows": since, "full_in_s": ahead.full_in_s},
+    )
+
+
+def paws_in_time_wait(look: Look) -> Iterator[Finding]:
+    """Segments refused in TIME-WAIT for an old timestamp: often two clients behind one NAT address (RFC 7323 5)."""
+    since, grew = look.snapshot.counter(_PAWS), look.grew(_PAWS)
+    if max(grew or 0, since if grew is None else 0) < look.limits.paws:
+        return
+    when = f"{since:,} since boot" if grew is None else f"{grew:,} in {figure(look.snapshot.interval_s)} s"
+    server = look.count("TIME-WAIT", "server")
+    yield Finding(
+        "paws-time-wait",
+        Severity.NOTE if grew is None else Severity.WARNING,
+        "",
+        f"segments with old timestamps meet TIME-WAIT: {when}",
+        (
+            ("count", f"{_PAWS} = {since:,} since boot; server-side TIME-WAIT now {server:,}"),
+            (
+                "why",
+                (
+                    "clients behind one NAT address use the same port with different clocks; each such SYN is refused "
+                    "and starts the minute again"
+                ),
+            ),
+        ),
+        (),
+        (
+            Advice("let the client close first, or have the NAT use more addresses or ports"),
+            *((Advice("is it rising? look again with --interval 10"),) if grew is None else ()),
+            advice.not_these("switching timestamps off (every other way of reuse goes with them)"),
+        ),
+        {"since_boot": since, "in_interval": grew},
+    )
+
+
+def timestamps_off(look: Look) -> Iterator[Finding]:
+    """No timestamps: connect() takes over no TIME-WAIT, and servers refuse some reconnects (137 s, 275 s)."""
+    if look.snapshot.number("net.ipv4.tcp_timestamps") != 0:
+        return
+    hangs = look.snapshot.number("net.ipv4.tcp_rfc1337") == 1
+    clients = look.count("TIME-WAIT", "client")
+    yield Finding(
+        "timestamps-off",
+        Severity.WARNING if clients or hangs else Severity.NOTE,
+        "",
+        "net.ipv4.tcp_timestamps = 0",
+        (
+            ("harm", "connect() can take over no TIME-WAIT, whatever tcp_tw_reuse says, nor by an explicit bind()"),
+            (
+                "trap",
+                "a client that comes back over the same ports after 137 to 275 s is refused at first"
+                + (": with tcp_rfc1337 = 1 for about a minute" if hangs else ", some 10 ms long"),
+            ),
+        ),
+        (),
+        (advice.timestamps_on(look.snapshot),),
+        {"client_time_wait": clients},
+    )
+
+
+def rfc1337_on(look: Look) -> Iterator[Finding]:
+    """tcp_rfc1337 = 1: RST no longer ends TIME-WAIT, which also keeps a refused client waiting."""
+    if look.snapshot.number("net.ipv4.tcp_rfc1337") != 1:
+        return
+    stamps = look.snapshot.number("net.ipv4.tcp_timestamps") != 0
+    yield Finding(
+        "rfc1337-on",
+        Severity.NOTE if stamps else Severity.WARNING,
+        "",
+        "net.ipv4.tcp_rfc1337 = 1",
+        (
+            (
+                "harm",
+                (
+                    "where a SYN meets a TIME-WAIT that refuses it, or a service that is down, the client's RST no "
+                    "longer clears it: 10 ms become 67 s, for peers without timestamps"
+                ),
+            ),
+            ("good", "an old duplicate can no longer cut a TIME-WAIT short (RFC 1337, hazard 1)"),
+        ),
+        ("timestamps (they are on here)",) if stamps else (),
+        (
+            setting(
+                look.snapshot,
+                "net.ipv4.tcp_rfc1337",
+                "0",
+                "switch it off, unless every peer uses timestamps",
+                "RST ends TIME-WAIT again, as RFC 9293 3.10.7.4 has it",
+            ),
+        ),
+    )
+
+
+def listeners_in_range(look: Look) -> Iterator[Finding]:
+    """Services on ports that connect() may choose: after a restart the port may be taken."""
+    owned = look.pool.listening
+    if not owned:
+        return
+    listed = ", ".join(map(str, owned[:10])) + (" ..." if len(owned) > 10 else "")
+    old = look.snapshot.sysctls.get("net.ipv4.ip_local_reserved_ports", "").strip()
+    wanted = ",".join(filter(None, [old, *map(str, owned)]))
+    yield Finding(
+        "listener-in-range",
+        Severity.NOTE,
+        "",
+        f"services listen inside the ephemeral range: {listed}",
+        (
+            ("range", f"net.ipv4.ip_local_port_range = {look.pool.low} {look.pool.high}"),
+            (
+                "harm",
+                (
+                    "while such a service is down a client here may get its port; its TIME-WAIT then blocks bind() for "
+                    "a minute, SO_REUSEADDR or not"
+                ),
+            ),
+        ),
+        (),
+        (
+            setting(
+                look.snapshot,
+                "net.ipv4.ip_local_reserved_ports",
+                wanted,
+                "reserve the ports (of services; ports that the kernel chose itself need nothing)",
+            ),
+        ),
+        {"ports": list(owned)},
+    )
+
+
+def folklore(look: Look) -> Iterator[Finding]:
+    """Settings that are passed on as remedies and do nothing, or harm."""
+    snapshot = look.snapshot
+    timeout = snapshot.number("net.ipv4.tcp_fin_timeout")
+    if timeout is not None and timeout < 60:
+        yield _folklore(
+            *("fin-timeout-folklore", f"net.ipv4.tcp_fin_timeout = {timeout} does not shorten TIME-WAIT"),
+            "it is the time of orphans in FIN-WAIT-2; TIME-WAIT lasts 60 s, fixed when the kernel is built",
+            setting(snapshot, "net.ipv4.tcp_fin_timeout", "60", "leave it at 60"),
+        )
+    opens, accepts = snapshot.counter("Tcp.ActiveOpens"), snapshot.counter("Tcp.PassiveOpens")
+    if snapshot.number("net.ipv4.tcp_tw_reuse") == 1 and accepts > 100 and opens * 100 < accepts:
+        yield _folklore(
+            *("tw-reuse-folklore", "net.ipv4.tcp_tw_reuse = 1 does nothing here"),
+            f"it is about connect() alone, and this host accepts: {accepts:,} accepted, {opens:,} opened since boot",
+            setting(snapshot, "net.ipv4.tcp_tw_reuse", "2", "leave it at the kernel's default"),
+        )
+    most = snapshot.number(_BUCKETS)
+    if most is not None and most < look.limits.small_buckets:
+        yield _folklore(
+            *("small-buckets", f"net.ipv4.tcp_max_tw_buckets = {most} is small"),
+            f"above {figure(most / LIFE_SECONDS)} closes/s connections end without TIME-WAIT, to save a few MB",
+            setting(snapshot, _BUCKETS, str(_DEFAULT_BUCKETS), "give it room", "at most 64 MB, if ever full"),
+        )
+    if (recycle := snapshot.number("net.ipv4.tcp_tw_recycle")) is not None and recycle:
+        yield Finding(
+            "tw-recycle",
+            Severity.CRITICAL,
+            "",
+            "net.ipv4.tcp_tw_recycle = 1 drops clients behind NAT",
+            (("harm", "a SYN with an older timestamp than any other from that address is dropped without a word"),),
+            (),
+            (setting(snapshot, "net.ipv4.tcp_tw_recycle", "0", "switch it off"),),
+        )
+
+
+def _folklore(name: str, headline: str, why: str, step: Advice) -> Finding:
+    return Finding(name, Severity.NOTE, "", headline, (("why", why),), (), (step,))
+
+
+def conntrack(look: Look) -> Iterator[Finding]:
+    """A connection-tracking table near full: it keeps TIME-WAIT twice as long as the sockets do."""
+    count = look.snapshot.number("net.netfilter.nf_conntrack_count")
+    most = look.snapshot.number("net.netfilter.nf_conntrack_max")
+    if count is None or not most or count < look.limits.conntrack * most:
+        return
+    wait = look.snapshot.number("net.netfilter.nf_conntrack_tcp_timeout_time_wait")
+    steps = [setting(look.snapshot, "net.netfilter.nf_conntrack_max", str(2 * most), "raise the limit", "memory")]
+    if wait is not None and wait > 60:
+        name = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
+        steps.append(setting(look.snapshot, name, "60", "keep TIME-WAIT there no longer than the sockets do"))
+    yield Finding(
+        "conntrack-nearly-full",
+        Severity.WARNING,
+        "",
+        f"{count:,} of {most:,} connection-tracking entries in use ({count / most:.0%})",
+        (
+            (
+                "wait",
+                f"closed connections stay {wait or 120} s; above {figure(most / (wait or 120))} closes/s it fills",
+            ),
+        ),
+        (),
+        tuple(steps),
+        {"entries": count, "limit": most},
+    )
+
+
+def server_side(look: Look) -> Iterator[Finding]:
+    """Many TIME-WAITs of a listening service: high, and harmless."""
+    count = look.count("TIME-WAIT", "server")
+    if count < look.limits.server_time_wait:
+        return
+    rows = sorted(look.waiting("server"), key=lambda row: -row.sockets)
+    services = ", ".join(f"{written(row.address, row.port)} {row.sockets:,}" for row in rows[:3])
+    most = look.snapshot.number(_BUCKETS) or 0
+    yield Finding(
+        "server-time-wait",
+        Severity.NOTE,
+        "",
+        f"server-side TIME-WAIT is high and harmless: {count:,}",
+        (
+            ("where", services + (" ..." if len(rows) > 3 else "")),
+            (
+                "why",
+                (
+                    "they use no ephemeral port: all share the listening one; a client that comes back from the same "
+                    "port is let in at once (RFC 9293 3.6.1, RFC 6191); this host closes first, so its clients need "
+                    "not wait"
+                ),
+            ),
+            ("memory", f"{count * 256:,} bytes of kernel memory"),
+        ),
+        (f"the limit ({look.minis:,} of {most:,} records)",) if look.minis < look.limits.buckets * most else (),
+        (
+            Advice("nothing"),
+            Advice("a service that restarts needs SO_REUSEADDR on its listener, as almost all set it"),
+            advice.not_these(advice.NOT_FIN_TIMEOUT, "tcp_tw_reuse (about connect() alone)", advice.NOT_BUCKETS),
+        ),
+        {"server_time_wait": count},
+    )
+
+
+RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
+    ports,
+    bound_ports,
+    bucket_overflow,
+    full_fin_wait_2,
+    close_wait_leak,
+    conntrack,
+    paws_in_time_wait,
+    timestamps_off,
+    rfc1337_on,
+    listeners_in_range,
+    folklore,
+    server_side,
+)
+
+
+def examine(snapshot: Snapshot, limits: Limits | None = None) -> list[Finding]:
+    """Return everything that the rules find in a snapshot, the worst first."""
+    look = Look(snapshot, limits or Limits())
+    found = [finding for rule in RULES for finding in rule(look)]
+    return sorted(found, key=lambda finding: -finding.severity)

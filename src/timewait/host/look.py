@@ -1,0 +1,77 @@
+"""`Look`: a snapshot with what several rules need of it, worked out once."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+from timewait.host.budget import Budget, Pool, budgets, merged, pool_of
+from timewait.host.history import History, history
+from timewait.host.limits import Limits
+from timewait.host.snapshot import Cells, Population, Snapshot
+
+
+class Service(NamedTuple):
+    """A listening service as its connections show it.  With `time_wait` it closes first, at least at times."""
+
+    address: str
+    port: int
+    time_wait: int
+    established: int
+
+
+class Look:
+    """A snapshot under examination."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self.snapshot = snapshot
+        self.limits = limits
+
+    @cached_property
+    def budgets(self) -> list[Budget]:
+        """Every destination's budget, the fullest first."""
+        return budgets(self.snapshot)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The namespace's ephemeral ports."""
+        return pool_of(self.snapshot.sysctls, self.snapshot.listeners)
+
+    @cached_property
+    def minis(self) -> int:
+        """TIME-WAIT records of the kernel, orphans in FIN-WAIT-2 included: what tcp_max_tw_buckets limits."""
+        return sum([count for row in self.snapshot.populations for _, count in row.cells])
+
+    @cached_property
+    def cells(self) -> Cells:
+        """All true TIME-WAITs by time left."""
+        return merged(self.waiting())
+
+    @cached_property
+    def history(self) -> History:
+        """Closes per second of the whole namespace."""
+        return history(self.cells, self.snapshot.span_ms)
+
+    def waiting(self, role: str = "") -> list[Population]:
+        """Return the populations in TIME-WAIT, of one role or of both."""
+        return [row for row in self.snapshot.populations if row.state == "TIME-WAIT" and role in ("", row.role)]
+
+    def count(self, state: str, role: str = "") -> int:
+        """Return how many sockets are in a state."""
+        rows = self.snapshot.populations
+        return sum(row.sockets for row in rows if row.state == state and role in ("", row.role))
+
+    @cached_property
+    def services(self) -> list[Service]:
+        """What listens here, the one with most TIME-WAITs first; who closes first, as far as the last minute tells."""
+        counts: dict[tuple[str, int], dict[str, int]] = {}
+        for row in self.snapshot.populations:
+            if row.role == "server":
+                states = counts.setdefault((row.address, row.port), {})
+                states[row.state] = states.get(row.state, 0) + row.sockets
+        found = [
+            Service(*at, states.get("TIME-WAIT", 0), states.get("ESTABLISHED", 0)) for at, states in counts.items()
+        ]
+        return sorted(found, key=lambda service: (-service.time_wait, -service.established, service[:2]))
+
+    def grew(self, counter: str) -> int | None:
+        """Return by how much a counter moved within the interval; None where only one look was taken."""
+        return self.snapshot.moved.get(counter, 0) if self.snapshot.interval_s else None

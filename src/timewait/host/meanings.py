@@ -1,0 +1,109 @@
+"""What each finding means: one paragraph, the RFC sections, the kernel's function and versions."""
+
+from typing import Final, NamedTuple
+
+
+class Meaning(NamedTuple):
+    """A finding explained."""
+
+    text: str
+    rfc: str
+    kernel: str
+
+
+_HASH: Final = "net/ipv4/inet_hashtables.c, __inet_hash_connect and __inet_check_established"
+_PORTS: Final = (
+    "A four-tuple in TIME-WAIT cannot be opened again by this end (an OPEN in TIME-WAIT is an error), so each "
+    "connection that this host closes first takes one local port towards that destination out of use for a minute.  "
+    "Ports divided by 61.5 s is the rate that goes on for ever."
+)
+
+MEANINGS: Final[dict[str, Meaning]] = {
+    "ports-gone": Meaning(_PORTS + "  connect() fails with EADDRNOTAVAIL.", "RFC 9293 3.6.1 (MUST-13), 3.10.1", _HASH),
+    "ports-nearly-gone": Meaning(_PORTS, "RFC 9293 3.6.1 (MUST-13), 3.10.1", _HASH),
+    "ports-running-out": Meaning(
+        _PORTS + "  At the rate of the last seconds none is left soon.", "RFC 9293 3.6.1 (MUST-13), 3.10.1", _HASH
+    ),
+    "search-step": Meaning(
+        "connect() tries all ports of one parity before the first of the other.  Once one parity is in use, that is at "
+        "half the range, each call walks some 14,000 ports: microseconds become milliseconds of CPU, and one thread "
+        "slows down instead of failing.",
+        "none: an implementation's choice (RFC 6056 leaves it open)",
+        f"{_HASH}; parity since 4.2, not for sockets with IP_LOCAL_PORT_RANGE since 6.8",
+    ),
+    "bind-before-connect": Meaning(
+        "bind() to port 0 chooses a port before the destination is known, so it must be free for all; one pool serves "
+        "all destinations.  IP_BIND_ADDRESS_NO_PORT leaves the choice to connect().",
+        "none: the socket interface",
+        "net/ipv4/inet_connection_sock.c, inet_csk_get_port; IP_BIND_ADDRESS_NO_PORT since 4.2",
+    ),
+    "bucket-overflow": Meaning(
+        "Above tcp_max_tw_buckets a connection ends without TIME-WAIT: the newest, not the oldest.  Orphans in "
+        "FIN-WAIT-2 count too and then vanish, so that late data of the other end is answered with RST.",
+        "RFC 9293 3.6.1 (MUST-13) is not kept; RFC 1337 names the hazards",
+        "net/ipv4/inet_timewait_sock.c, inet_twsk_alloc; counter TCPTimeWaitOverflow",
+    ),
+    "fin-wait-2-full": Meaning(
+        "An orphan in FIN-WAIT-2 becomes a small record at once, unless it may wait longer than 60 s; until then it is "
+        "a full socket.",
+        "RFC 9293 3.10.7.4 sets no limit to FIN-WAIT-2; the time is the kernel's",
+        "net/ipv4/tcp.c, __tcp_close; tcp_fin_timeout, TCP_LINGER2",
+    ),
+    "close-wait-leak": Meaning(
+        "CLOSE-WAIT ends when the program calls close(), and by nothing else.", "RFC 9293 3.10.4", "no timer"
+    ),
+    "conntrack-nearly-full": Meaning(
+        "Connection tracking has a TIME-WAIT of its own, 120 s, in a table of its own.",
+        "RFC 5382 section 5 asks NATs for 4 minutes",
+        "net/netfilter/nf_conntrack_proto_tcp.c",
+    ),
+    "paws-time-wait": Meaning(
+        "A segment whose timestamp is older than the last one seen is refused, and restarts the wait.  Several hosts "
+        "behind one address have several clocks.",
+        "RFC 7323 5.3 (PAWS), RFC 6191 section 2",
+        "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process; counter PAWSTimewait",
+    ),
+    "timestamps-off": Meaning(
+        "Only timestamps tell old segments from new ones, so without them no TIME-WAIT is taken over, and a server "
+        "accepts a returning client by its sequence numbers alone: they look old between 137 and 275 s.",
+        "RFC 7323 5, RFC 6191 section 2, RFC 6528",
+        "net/ipv4/tcp_ipv4.c, tcp_twsk_unique; net/core/secure_seq.c, seq_scale",
+    ),
+    "rfc1337-on": Meaning(
+        "RST no longer ends TIME-WAIT.  It is also what a client sends when its SYN was answered with an ACK: without "
+        "effect, the client waits until TIME-WAIT is over.",
+        "RFC 1337 (fix 1); RFC 9293 3.10.7.4 deletes on RST",
+        "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process",
+    ),
+    "listener-in-range": Meaning(
+        "A port of the range is free for any client while its service is down.  The client's TIME-WAIT then "
+        "blocks bind().",
+        "none: the socket interface",
+        "net/ipv4/inet_connection_sock.c, inet_bind_conflict; ip_local_reserved_ports",
+    ),
+    "fin-timeout-folklore": Meaning(
+        "tcp_fin_timeout is the time of orphans in FIN-WAIT-2.  TIME-WAIT lasts 60 s, fixed when the kernel is built.",
+        "RFC 9293 3.6.1: 2 MSL, that is four minutes",
+        "TCP_TIMEWAIT_LEN, include/net/tcp.h",
+    ),
+    "tw-reuse-folklore": Meaning(
+        "tcp_tw_reuse lets connect() take over a TIME-WAIT.  Accepting needs no such permission.",
+        "RFC 6191 for the accepting side",
+        "net/ipv4/tcp_ipv4.c, tcp_twsk_unique; 2 (loopback alone) is the default since 4.19",
+    ),
+    "small-buckets": Meaning(
+        "A low limit does not shorten TIME-WAIT, it leaves it out.", "RFC 1337", "net/ipv4/inet_timewait_sock.c"
+    ),
+    "tw-recycle": Meaning(
+        "One timestamp was remembered for each address, and SYNs with an older one were dropped: all but one host "
+        "behind a NAT.",
+        "RFC 7323 appendix B.2 names the idea",
+        "removed in 4.12",
+    ),
+    "server-time-wait": Meaning(
+        "A server's TIME-WAITs share the listening port; a new SYN over the same pair is let in, by its timestamp or "
+        "its sequence number.  They cost 256 bytes each and hinder nobody, but a restart without SO_REUSEADDR.",
+        "RFC 9293 3.6.1 (MAY-2), RFC 6191",
+        "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process",
+    ),
+}

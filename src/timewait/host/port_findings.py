@@ -1,0 +1,218 @@
+"""Rules about a destination's ports: gone, nearly gone, or so many in use that each connect() has to search."""
+
+from collections.abc import Iterator
+
+from timewait.clock import MS, SECOND, readable
+from timewait.host import advice
+from timewait.host.budget import Budget
+from timewait.host.finding import Advice, Finding, Severity, figure
+from timewait.host.history import Forecast, History, forecast, history, may_fill
+from timewait.host.look import Look
+from timewait.host.snapshot import Owner
+
+_MOST_NAMED = 3
+# Ports chosen by connect() for several destinations overlap soon; so many sockets without overlap are no accident.
+_FEW = 50
+_ALL_DIFFERENT = 0.99
+
+
+def ports(look: Look) -> Iterator[Finding]:
+    """Yield one finding for each destination whose ports run out, or are past the step."""
+    for budget in look.budgets:
+        limits = look.limits
+        if budget.share < limits.ports_step and not may_fill(budget, limits.full_within_s):
+            continue
+        past = history(budget.waits, look.snapshot.span_ms)
+        ahead = forecast(budget, past.now)
+        if budget.share >= limits.ports_gone:
+            yield _finding(look, budget, past, ahead, "ports-gone", Severity.CRITICAL)
+        elif budget.share >= limits.ports_nearly_gone:
+            yield _finding(look, budget, past, ahead, "ports-nearly-gone", Severity.CRITICAL)
+        elif _soon(ahead, limits.full_within_s):  # a burst on an empty range may pass
+            severity = Severity.CRITICAL if budget.share >= limits.ports_step else Severity.WARNING
+            yield _finding(look, budget, past, ahead, "ports-running-out", severity)
+        elif budget.share >= limits.ports_step:
+            yield _finding(look, budget, past, ahead, "search-step", Severity.WARNING)
+
+
+def bound_ports(look: Look) -> Iterator[Finding]:
+    """Ports that bind() to port 0 chose: it knows no destination, so one pool serves all (inet_csk_get_port).
+
+    Its TIME-WAITs also block their ports for every connect() (__inet_hash_connect passes over owned buckets).
+    """
+    size = look.pool.size
+    for crowd in look.snapshot.crowds:
+        if crowd.sockets < _FEW or crowd.ports < crowd.sockets * _ALL_DIFFERENT or not size:
+            continue
+        share = crowd.ports / size
+        if share < look.limits.ports_step:
+            continue
+        scarce = share >= look.limits.ports_nearly_gone
+        yield Finding(
+            "bind-before-connect",
+            Severity.CRITICAL if scarce else Severity.WARNING,
+            crowd.local,
+            f"{crowd.ports:,} of {size:,} ports of this address in use, all destinations together",
+            (
+                (
+                    "why",
+                    (
+                        f"{crowd.sockets:,} sockets towards several destinations have {crowd.ports:,} different ports: "
+                        "bind() to port 0 chose them, before the destination was known"
+                    ),
+                ),
+                ("harm", "bind() fails with EADDRINUSE when they are gone; connect() without bind() finds none either"),
+            ),
+            ("ports of one destination (each has its own budget; see destinations in --json)",),
+            (
+                Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "Linux 4.2"),
+                Advice("leave bind() out where the source address does not matter"),
+                Advice("keep connections open and use them again"),
+                advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
+            ),
+            {"local": crowd.local, "sockets": crowd.sockets, "ports": crowd.ports, "pool": size},
+        )
+
+
+def _soon(ahead: Forecast, within_s: float) -> bool:
+    return ahead.full_in_s is not None and ahead.full_in_s <= within_s
+
+
+def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: str, severity: Severity) -> Finding:
+    owners = [owner for owner in look.snapshot.owners if owner[:3] == (budget.local, budget.address, budget.port)]
+    owners.sort(key=lambda owner: (-owner.sockets, owner.pid))
+    evidence = [("ports", _held(budget)), ("who", _who(look, budget, owners)), *_rates(budget, past, ahead)]
+    if name == "search-step":
+        evidence.append(
+            (
+                "why",
+                (
+                    "beyond half the range connect() searches all ports of one parity first, each time: "
+                    "microseconds become milliseconds of CPU (__inet_hash_connect)"
+                ),
+            )
+        )
+    if budget.reuse_after_ms is not None:
+        evidence.append(
+            (
+                "reuse",
+                (
+                    f"{budget.reusable:,} of these waits are over {readable(budget.reuse_after_ms * MS)} old and can "
+                    "be taken over, if the other end uses timestamps; the rates below are then a lower bound"
+                ),
+            )
+        )
+    troubled, ruled_out = _neighbours(look, budget, owners)
+    evidence += [("also", text) for text in troubled]
+    return Finding(
+        name,
+        severity,
+        budget.name,
+        f"{budget.used:,} of {budget.size:,} local ports in use",
+        tuple(evidence),
+        tuple(ruled_out),
+        advice.for_ports(look.snapshot, budget, look.pool),
+        _numbers(budget, past, ahead),
+        tuple(second.estimate for second in past.seconds),
+    )
+
+
+def _held(budget: Budget) -> str:
+    states = sorted(budget.by_state.items(), key=lambda pair: -pair[1])
+    text = ", ".join(f"{count:,} {state}" for state, count in states)
+    if states[0][0] != "TIME-WAIT":
+        text += f"; most are not in TIME-WAIT but in {states[0][0]}"
+    return text
+
+
+def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
+    first = "this host closes first" if budget.by_state.get("TIME-WAIT") else "this host has not closed first"
+    if not owners:
+        closed = any(text.startswith("owners ") for text in look.snapshot.missing)
+        reason = "no process that may be looked into" if closed else "no process"
+        reason += " holds a socket to it now"
+        return f"role client, {first}; {reason}"
+    named = ", ".join(
+        f"{owner.command} (pid {owner.pid}{_place(owner)}): {owner.sockets:,} live" for owner in owners[:_MOST_NAMED]
+    )
+    more = f", and {len(owners) - _MOST_NAMED} more processes" if len(owners) > _MOST_NAMED else ""
+    return f"{named}{more}; role client, {first}"
+
+
+def _place(owner: Owner) -> str:
+    """Return the last part of the control group: a unit, a container, a pod."""
+    last = owner.cgroup.rstrip("/").rpartition("/")[2]
+    return f", {last}" if last else ""
+
+
+def _rates(budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str, str]]:
+    yield (
+        "rate",
+        (
+            f"{figure(past.now)} closes/s now; mean {figure(past.mean)}, worst 10 s {figure(past.worst)}; "
+            f"this destination carries {figure(budget.sustains)} for ever"
+        ),
+    )
+    if ahead.already:
+        low, high = budget.next_free_ms or (0, 0)
+        yield "ahead", f"full; the next port comes back in {low / 1000:.1f} to {high / 1000:.1f} s" if high else "full"
+    elif ahead.full_in_s is not None:
+        yield "ahead", f"full in {readable(round(ahead.full_in_s * SECOND))} at the present rate"
+    else:
+        yield "ahead", f"settles at {ahead.settles_at:,} of {budget.size:,} at the present rate"
+
+
+def _neighbours(look: Look, budget: Budget, owners: list[Owner]) -> tuple[list[str], list[str]]:
+    """Return (troubles that stand beside this one, troubles that it was checked not to be)."""
+    troubled: list[str] = []
+    ruled_out: list[str] = []
+
+    def judge(bad: bool, trouble: str, not_it: str) -> None:
+        (troubled if bad else ruled_out).append(trouble if bad else not_it)
+
+    files = [owner.files / owner.most_files for owner in owners if owner.most_files]
+    if files:
+        full = max(files)
+        judge(full >= 0.9, f"file descriptors of a process are {full:.0%} used", f"file descriptors ({full:.0%})")
+    waiting = budget.by_state.get("CLOSE-WAIT", 0)
+    judge(waiting * 10 > budget.used, f"{waiting:,} of the ports are held in CLOSE-WAIT", "CLOSE-WAIT leak")
+    judge(
+        budget.orphans * 10 > budget.used, f"{budget.orphans:,} ports are held by full orphans", "orphans in FIN-WAIT-2"
+    )
+    count = look.snapshot.number("net.netfilter.nf_conntrack_count")
+    most = look.snapshot.number("net.netfilter.nf_conntrack_max")
+    if count is not None and most:
+        judge(count / most >= 0.8, f"conntrack is {count / most:.0%} full", f"conntrack ({count / most:.0%})")
+    reserved = look.pool.reserved + len(look.pool.listening)
+    width = max(1, look.pool.high - look.pool.low + 1)
+    judge(
+        reserved * 2 > width,
+        f"{reserved:,} of {width:,} ports of the range are reserved or listening",
+        f"reserved ports ({reserved:,})",
+    )
+    judge(budget.local in look.snapshot.absent, f"the host no longer has {budget.local}", "missing address")
+    return troubled, ruled_out
+
+
+def _numbers(budget: Budget, past: History, ahead: Forecast) -> dict[str, object]:
+    return {
+        "local": budget.local,
+        "address": budget.address,
+        "port": budget.port,
+        "budget": budget.size,
+        "used": budget.used,
+        "by_state": budget.by_state,
+        "reusable": budget.reusable,
+        "headroom": budget.headroom,
+        "closes_per_s_now": round(past.now, 3),
+        "closes_per_s_mean": round(past.mean, 3),
+        "closes_per_s_worst_10_s": round(past.worst, 3),
+        "sustains_per_s": round(budget.sustains, 3),
+        "full": ahead.already,
+        "full_in_s": None if ahead.full_in_s is None else round(ahead.full_in_s, 3),
+        "settles_at": ahead.settles_at,
+        "closes_each_second": [
+            {"least": second.least, "estimate": round(second.estimate, 2), "most": second.most}
+            for second in past.seconds
+        ],
+    }

@@ -1,0 +1,96 @@
+"""`Snapshot`: one look at a network namespace, as a value.  `snapshot_file` saves it and hides its names."""
+
+from typing import NamedTuple, TypeAlias
+
+from timewait.system.census import NO_TIMER, NOT_HELD
+
+Cells: TypeAlias = tuple[tuple[int, int], ...]  # (time left in units of 256 ms, how many), the shortest first
+
+
+class Population(NamedTuple):
+    """Sockets alike in state, role, ends and kind of port.
+
+    `address`, `port`: the destination, the end that was connected to.  `local`: a client's own address, "" for a
+    server.  `in_pool`: the client's port is of the ephemeral range and not reserved.  `cells`: how many by time left,
+    in units of 256 ms, the shortest first; empty for full sockets.  `not_held`: full sockets without a process.
+    """
+
+    state: str
+    role: str
+    local: str
+    address: str
+    port: int
+    in_pool: bool
+    sockets: int
+    not_held: int
+    cells: Cells
+
+
+class Listening(NamedTuple):
+    """A listening socket."""
+
+    address: str
+    port: int
+    v6_only: bool
+
+
+class Crowd(NamedTuple):
+    """Client sockets of one local address towards several destinations, and how many different ports they have."""
+
+    local: str
+    sockets: int
+    ports: int
+
+
+class Owner(NamedTuple):
+    """A process with live sockets to one destination."""
+
+    local: str
+    address: str
+    port: int
+    pid: int
+    command: str
+    cgroup: str
+    sockets: int
+    files: int  # open descriptors
+    most_files: int  # RLIMIT_NOFILE; 0 where it could not be read
+
+
+class Snapshot(NamedTuple):
+    """One look at one network namespace."""
+
+    taken_ns: int  # since the epoch, when the dump of TIME-WAIT began
+    span_ms: int  # how long it took; a time left may be younger by so much
+    uptime_s: float
+    kernel: str
+    hz: int  # of the kernel's timer; 0 where it does not tell
+    namespace: str  # as asked for; "" is the caller's own
+    populations: tuple[Population, ...]
+    listeners: tuple[Listening, ...]
+    counters: dict[str, int]
+    sysctls: dict[str, str]
+    owners: tuple[Owner, ...] = ()
+    crowds: tuple[Crowd, ...] = ()  # counted only where a local address is near the size of the pool
+    absent: tuple[str, ...] = ()  # local addresses in use that the host no longer has
+    interval_s: float = 0.0  # between two readings of the counters; 0 for one reading
+    moved: dict[str, int] = {}  # noqa: RUF012 - never changed; what the counters did in that time
+    missing: tuple[str, ...] = ()  # what could not be read, and why
+
+    def number(self, name: str) -> int | None:
+        """Return a sysctl that is one whole number; None where the host has none or it is something else."""
+        try:
+            return int(self.sysctls[name])
+        except (KeyError, ValueError):
+            return None
+
+    def counter(self, name: str) -> int:
+        """Return a counter; 0 where it never moved."""
+        return self.counters.get(name, 0)
+
+
+def split(lefts: dict[int, int]) -> tuple[int, int, Cells]:
+    """Return (count, not held, cells) of a census's counts by time left."""
+    cells = sorted(lefts.items())
+    while cells and cells[0][0] in (NO_TIMER, NOT_HELD):  # both below any time
+        del cells[0]
+    return sum(lefts.values()), lefts.get(NOT_HELD, 0), tuple(cells)

@@ -1,0 +1,128 @@
+"""A snapshot as a file that can be examined elsewhere, with its addresses and names or without them.
+
+The file is JSON, its fields those of `Snapshot`; docs/reference/snapshot.md describes them.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from timewait.errors import UsageError
+from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot
+from timewait.system.census import CELL_MS
+
+SCHEMA_VERSION: Final = 1
+FORMAT: Final = "timewait snapshot"
+
+
+def to_text(snapshot: Snapshot) -> str:
+    """Write a snapshot as a file's text."""
+    data: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "cell_ms": CELL_MS}
+    data.update(snapshot._asdict())
+    data["populations"] = [
+        [*row[:-1], [number for cell in row.cells for number in cell]] for row in snapshot.populations
+    ]
+    return json.dumps(data, separators=(",", ":")) + "\n"
+
+
+def from_text(text: str, name: str) -> Snapshot:
+    """Read a snapshot; `name` is the file's, for the words of an error.  Raises `UsageError`."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a snapshot: {error}", "write one with: timewait doctor --save FILE") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise UsageError(f"{name} is not a snapshot of timewait", "write one with: timewait doctor --save FILE")
+    if data.get("schema_version") != SCHEMA_VERSION or data.get("cell_ms") != CELL_MS:
+        raise UsageError(
+            f"{name} has schema_version {data.get('schema_version')!r}; this program reads {SCHEMA_VERSION}",
+            "read it with the version of timewait that wrote it",
+        )
+    try:
+        return _read(data)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{name} is damaged: {type(error).__name__} {error}", "save the snapshot again") from None
+
+
+def _read(data: dict[str, Any]) -> Snapshot:
+    fields = {name: data[name] for name in Snapshot._fields}
+    fields["populations"] = tuple(_population(row) for row in data["populations"])
+    fields["listeners"] = tuple(Listening(str(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
+    fields["owners"] = tuple(Owner(*row) for row in data["owners"])
+    fields["crowds"] = tuple(Crowd(str(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
+    fields["counters"] = _numbers(data["counters"])
+    fields["moved"] = _numbers(data["moved"])
+    fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
+    fields["absent"] = tuple(map(str, data["absent"]))
+    fields["missing"] = tuple(map(str, data["missing"]))
+    for name, kind in (("taken_ns", int), ("span_ms", int), ("uptime_s", float), ("interval_s", float), ("hz", int)):
+        fields[name] = kind(data[name])
+    for name in ("kernel", "namespace"):
+        fields[name] = str(data[name])
+    return Snapshot(**fields)
+
+
+def _population(row: list[Any]) -> Population:
+    state, role, local, address, port, in_pool, count, not_held, flat = row
+    cells = tuple(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True))
+    ends = (str(local), str(address), _port(port))
+    return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells)
+
+
+def _numbers(data: dict[str, Any]) -> dict[str, int]:
+    return {str(name): int(value) for name, value in data.items()}
+
+
+def _port(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 65535:
+        raise ValueError(f"{value!r} is not a port")
+    return value
+
+
+# -- without addresses ------------------------------------------------------------------------------------------------
+
+
+def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
+    """Return the snapshot with addresses, commands, control groups and the namespace's name made anonymous.
+
+    The same key gives the same names: 240.0.0.0/4 (reserved, RFC 1112 section 4) and 2001:db8::/32 (RFC 3849), so that
+    nobody takes them for real ones.  Loopback and "any address" stay, for they say nothing about anybody.
+    """
+    hide = _hider(key)
+
+    def word(text: str) -> str:
+        return f"p-{hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:8]}" if text else ""
+
+    def rows(found: Iterable[Any], *names: str) -> tuple[Any, ...]:
+        return tuple(row._replace(**{name: hide(getattr(row, name)) for name in names}) for row in found)
+
+    owners = tuple(
+        owner._replace(command=word(owner.command), cgroup=word(owner.cgroup))
+        for owner in rows(snapshot.owners, "local", "address")
+    )
+    return snapshot._replace(
+        populations=rows(snapshot.populations, "local", "address"),
+        listeners=rows(snapshot.listeners, "address"),
+        owners=owners,
+        crowds=rows(snapshot.crowds, "local"),
+        absent=tuple(map(hide, snapshot.absent)),
+        namespace=word(snapshot.namespace),
+    )
+
+
+def _hider(key: bytes) -> Callable[[str], str]:
+    def hide(text: str) -> str:
+        if not text:
+            return text
+        address = ipaddress.ip_address(text)
+        if address.is_loopback or address.is_unspecified:
+            return text
+        digest = hmac.new(key, address.packed, hashlib.sha256).digest()
+        if address.version == 4:
+            return str(ipaddress.IPv4Address(0xF0000000 | int.from_bytes(digest[:4], "big") >> 4))
+        return str(ipaddress.IPv6Address(0x20010DB8 << 96 | int.from_bytes(digest[:12], "big")))
+
+    return hide

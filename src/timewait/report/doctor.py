@@ -1,0 +1,188 @@
+"""How an examined host is shown: the screen, one line for a monitoring system, data."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Final
+
+from timewait.endpoint import written
+from timewait.host.budget import budgets
+from timewait.host.finding import Advice, Finding, Severity, figure
+from timewait.host.limits import Limits
+from timewait.host.look import Look
+from timewait.host.snapshot import Snapshot
+
+SCHEMA_VERSION: Final = 1
+FIRST: Final = 10  # findings on the first screen
+_LABEL: Final = 10
+_MOST_SERVICES: Final = 3
+_BARS: Final = "▁▂▃▄▅▆▇█"
+
+
+def screen(snapshot: Snapshot, found: list[Finding], width: int, everything: bool = False) -> Iterator[str]:
+    """Yield the lines: the worst findings first, then what was looked at."""
+    shown = found if everything else found[:FIRST]
+    for finding in shown:
+        yield from _finding(finding, width)
+        yield ""
+    if len(shown) < len(found):
+        yield f"and {len(found) - len(shown)} more: --all"
+        yield ""
+    if not any(finding.severity for finding in found):
+        yield "OK        no shortage of ports, and nothing that needs anybody now"
+    yield from _looked_at(snapshot, width)
+
+
+def _finding(finding: Finding, width: int) -> Iterator[str]:
+    head = f"{finding.severity.name:<{_LABEL}}{finding.id}"
+    yield f"{head}  {finding.subject}" if finding.subject else head
+    yield from _wrapped("", finding.headline, width, indent=2)
+    for label, sentence in finding.evidence:
+        yield from _wrapped(label, sentence, width)
+        if label == "rate" and any(finding.seconds):
+            yield from _wrapped("", f"{sparkline(finding.seconds)} {len(finding.seconds)} s", width)
+    if finding.ruled_out:
+        yield from _wrapped("not", ", ".join(finding.ruled_out), width)
+    for number, step in enumerate(finding.advice, 1):
+        yield from _advice(number, step, width)
+
+
+def _advice(number: int, step: Advice, width: int) -> Iterator[str]:
+    yield from _wrapped("do" if number == 1 else "", f"{number} {step.do}", width, hanging=2)
+    about = [f"cost: {step.cost}"] if step.cost else []
+    about += [f"scope: {step.scope}"] if step.scope else []
+    if about:
+        yield from _wrapped("", "; ".join(about), width, indent=_LABEL + 2)
+    for line in filter(None, [step.command, step.undo and f"undo: {step.undo}"]):
+        yield " " * (_LABEL + 2) + line  # never broken: it is there to be copied
+
+
+def _wrapped(label: str, text: str, width: int, *, indent: int = _LABEL, hanging: int = 0) -> Iterator[str]:
+    first = f"  {label}".ljust(indent) if label else " " * indent
+    yield from textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * (indent + hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def sparkline(seconds: tuple[float, ...]) -> str:
+    """Return closes per second as bars, the oldest second first."""
+    top = max(seconds)
+    return "".join(_BARS[min(7, int(8 * value / top))] if top else _BARS[0] for value in reversed(seconds))
+
+
+def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
+    look = Look(snapshot, Limits())
+    clients, servers = look.count("TIME-WAIT", "client"), look.count("TIME-WAIT", "server")
+    where = f", namespace {snapshot.namespace}" if snapshot.namespace else ""
+    yield from _wrapped(
+        "host",
+        f"Linux {snapshot.kernel}{where}: {clients + servers:,} in TIME-WAIT ({clients:,} client, {servers:,} server), "
+        f"{look.count('ESTABLISHED'):,} ESTABLISHED, {len(snapshot.listeners):,} listening",
+        width,
+    )
+    if look.budgets:
+        fullest = look.budgets[0]
+        used = f"{fullest.used - fullest.reusable:,} of {fullest.size:,} ports ({fullest.share:.1%})"
+        yield from _wrapped("fullest", f"{fullest.name}  {used}", width)
+    first = [service for service in look.services if service.time_wait]
+    if first:
+        listed = ", ".join(f"{written(at.address, at.port)} ({at.time_wait:,})" for at in first[:_MOST_SERVICES])
+        more = f" and {len(first) - _MOST_SERVICES} more" if len(first) > _MOST_SERVICES else ""
+        yield from _wrapped("closes", f"first, of the services here: {listed}{more}", width)
+    if snapshot.interval_s:
+        yield from _wrapped("moved", _moved(snapshot), width)
+    for text in snapshot.missing:
+        yield from _wrapped("missing", text, width)
+
+
+def _moved(snapshot: Snapshot) -> str:
+    """Return what was opened, accepted, closed and taken over within the interval, per second."""
+    names = {
+        "Tcp.ActiveOpens": "opened",
+        "Tcp.PassiveOpens": "accepted",
+        "TcpExt.TW": "entered TIME-WAIT",
+        "TcpExt.TWRecycled": "taken over by connect()",
+    }
+    rates = (f"{figure(snapshot.moved.get(key, 0) / snapshot.interval_s)} {name}" for key, name in names.items())
+    return f"per second, over {snapshot.interval_s:.3g} s: {', '.join(rates)}"
+
+
+# -- one line ---------------------------------------------------------------------------------------------------------
+
+
+def check_line(snapshot: Snapshot, found: list[Finding], limits: Limits) -> str:
+    """Return the line of a monitoring plugin: state, the worst finding, performance data behind a bar.
+
+    https://www.monitoring-plugins.org/doc/guidelines.html: 'label'=value[unit];warn;crit;min;max.
+    """
+    state = "OK" if not found or not found[0].severity else found[0].severity.name
+    worst = [finding for finding in found if finding.severity]
+    text = "no finding"
+    if worst:
+        text = " ".join(filter(None, [worst[0].id, worst[0].subject])) + f": {worst[0].headline}"
+        text += f" (and {len(worst) - 1} more)" if len(worst) > 1 else ""
+    every = budgets(snapshot)
+    share = 100 * every[0].share if every else 0.0
+    look = Look(snapshot, limits)
+    most = snapshot.number("net.ipv4.tcp_max_tw_buckets")
+    data = [
+        f"fullest={share:.1f}%;{100 * limits.ports_step:g};{100 * limits.ports_nearly_gone:g};0;100",
+        f"time_wait={look.count('TIME-WAIT')};;;0;{'' if most is None else most}",
+        f"closes_per_s={look.history.now:.1f};;;0",
+    ]
+    return f"TIMEWAIT {state} - {text.replace('|', '/')} | {' '.join(data)}"
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def data(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
+    """Return everything as data for JSON."""
+    look = Look(snapshot, Limits())
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "doctor",
+        "severity": max((finding.severity for finding in found), default=Severity.NOTE).name if found else "OK",
+        "host": {
+            "kernel": snapshot.kernel,
+            "hz": snapshot.hz,
+            "namespace": snapshot.namespace or None,
+            "taken_ns": snapshot.taken_ns,
+            "uptime_s": snapshot.uptime_s,
+            "time_wait": {role: look.count("TIME-WAIT", role) for role in ("client", "server")},
+            "interval_s": snapshot.interval_s,
+            "moved": snapshot.moved,
+            "missing": list(snapshot.missing),
+        },
+        "findings": [_finding_data(finding) for finding in found],
+        "services": [service._asdict() for service in look.services],
+        "destinations": [
+            {
+                "local": budget.local,
+                "address": budget.address,
+                "port": budget.port,
+                "budget": budget.size,
+                "used": budget.used,
+                "by_state": budget.by_state,
+                "headroom": budget.headroom,
+            }
+            for budget in look.budgets
+        ],
+    }
+
+
+def _finding_data(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "severity": finding.severity.name,
+        "subject": finding.subject or None,
+        "headline": finding.headline,
+        "evidence": [{"label": label, "text": text} for label, text in finding.evidence],
+        "ruled_out": list(finding.ruled_out),
+        "advice": [step._asdict() for step in finding.advice],
+        "numbers": finding.numbers,
+    }

@@ -1,0 +1,82 @@
+"""Which processes hold which sockets: /proc/PID/fd, proc(5).  Costs a pass over every descriptor of the machine."""
+
+import contextlib
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+_SOCKET = re.compile(r"socket:\[(\d+)\]$")
+
+
+class Holder(NamedTuple):
+    """A process that holds some of the sockets asked for."""
+
+    pid: int
+    command: str
+    cgroup: str
+    inodes: tuple[int, ...]
+    files: int
+    most_files: int
+
+
+def holders(inodes: Collection[int]) -> tuple[list[Holder], int]:
+    """Return the processes that hold sockets with these inodes, and how many processes could not be looked into."""
+    wanted = set(inodes)
+    if not wanted:
+        return [], 0
+    found, closed = [], 0
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        try:
+            links = _links(entry.path)
+        except PermissionError:
+            closed += 1
+            continue
+        except OSError:
+            continue  # it ended meanwhile
+        own = {int(match[1]) for link in links if (match := _SOCKET.match(link))} & wanted
+        if own:
+            folder = Path(entry.path)
+            found.append(
+                Holder(
+                    int(entry.name),
+                    _text(folder / "comm").strip(),
+                    _cgroup(_text(folder / "cgroup")),
+                    tuple(sorted(own)),
+                    len(links),
+                    _most_files(_text(folder / "limits")),
+                )
+            )
+    return found, closed
+
+
+def _links(folder: str) -> list[str]:
+    """Return what a process's descriptors refer to; those that it closes meanwhile are left out."""
+    found = []
+    with os.scandir(f"{folder}/fd") as entries:
+        for each in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(each.path))
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _cgroup(text: str) -> str:
+    """Return the control group: that of the unified hierarchy, line `0::PATH`, else of the first.  cgroups(7)."""
+    lines = [line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2]
+    unified = [path for number, _, path in lines if number == "0"]
+    return unified[0] if unified else (lines[0][2] if lines else "")
+
+
+def _most_files(text: str) -> int:
+    match = re.search(r"^Max open files\s+(\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else 0

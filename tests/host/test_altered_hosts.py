@@ -1,0 +1,95 @@
+"""Rules about machines that a namespace cannot be, and rules at the edge of theirs: recorded hosts with one change."""
+
+import pytest
+
+from timewait.host.findings import examine
+from timewait.host.limits import Limits
+from timewait.host.snapshot import Population, Snapshot
+from timewait.host.snapshot_file import from_text
+from troubles import HOSTS
+
+
+def recorded(name: str = "quiet") -> Snapshot:
+    file = HOSTS / f"{name}.json"
+    return from_text(file.read_text(), file.name)
+
+
+def found(seen: Snapshot, limits: Limits | None = None) -> list[str]:
+    return [f"{finding.id} {finding.severity.name}" for finding in examine(seen, limits)]
+
+
+def changed(seen: Snapshot, **sysctls: str) -> Snapshot:
+    names = {name.replace("__", "."): value for name, value in sysctls.items()}
+    return seen._replace(sysctls=seen.sysctls | names)
+
+
+def test_conntrack_near_full_is_found_and_at_ease_is_not() -> None:
+    seen = changed(recorded(), net__netfilter__nf_conntrack_max="1000")
+    assert found(changed(seen, net__netfilter__nf_conntrack_count="799")) == []
+    full = changed(seen, net__netfilter__nf_conntrack_count="800")
+    assert found(full) == ["conntrack-nearly-full WARNING"]
+    assert "nf_conntrack_tcp_timeout_time_wait=60" in examine(full)[0].advice[1].command
+
+
+def test_tw_recycle_is_an_alarm_on_kernels_that_have_it() -> None:
+    assert found(changed(recorded(), net__ipv4__tcp_tw_recycle="1")) == ["tw-recycle CRITICAL"]
+    assert found(changed(recorded(), net__ipv4__tcp_tw_recycle="0")) == []
+
+
+def test_tw_reuse_on_a_host_that_only_accepts_does_nothing() -> None:
+    seen = changed(recorded(), net__ipv4__tcp_tw_reuse="1")
+    assert found(seen._replace(counters={"Tcp.PassiveOpens": 5000, "Tcp.ActiveOpens": 20})) == [
+        "tw-reuse-folklore NOTE"
+    ]
+    assert found(seen._replace(counters={"Tcp.PassiveOpens": 5000, "Tcp.ActiveOpens": 200})) == []
+
+
+@pytest.mark.parametrize(("grew", "due"), [(0, []), (2, []), (3, ["paws-time-wait WARNING"])])
+def test_within_an_interval_only_what_rises_counts(grew: int, due: list[str]) -> None:
+    seen = recorded("paws-time-wait")
+    assert found(seen._replace(interval_s=10.0, moved={"TcpExt.PAWSTimewait": grew})) == due
+
+
+def test_an_overflow_of_the_past_is_a_note() -> None:
+    assert found(recorded()._replace(counters={"TcpExt.TCPTimeWaitOverflow": 7})) == ["bucket-overflow NOTE"]
+
+
+def test_ports_of_one_destination_leave_the_next_one_alone() -> None:
+    """The budget belongs to local address, remote address and port: other pairs keep theirs."""
+    seen = recorded("ports-gone")
+    (full,) = seen.populations
+    others = (
+        full._replace(port=5433, sockets=1, cells=((0, 1),)),
+        full._replace(address="127.0.0.2", sockets=1, cells=((0, 1),)),
+        full._replace(local="127.0.0.2", sockets=1, cells=((0, 1),)),
+    )
+    (finding,) = examine(seen._replace(populations=(full, *others)))
+    assert finding.subject == "127.0.0.1 -> 127.0.0.1:5432"
+
+
+def test_ports_outside_the_range_use_no_budget() -> None:
+    seen = recorded("ports-gone")
+    (full,) = seen.populations
+    assert found(seen._replace(populations=(full._replace(in_pool=False),))) == []
+
+
+def test_running_out_is_critical_beyond_the_step_and_over_when_the_burst_is() -> None:
+    seen = recorded("ports-running-out")
+    (waits,) = seen.populations
+    assert found(seen._replace(populations=(waits._replace(sockets=60, cells=((233, 60),)),))) == [
+        "ports-running-out CRITICAL"
+    ]
+    assert found(seen._replace(populations=(waits._replace(cells=((200, 40),)),))) == []
+
+
+def test_the_same_holds_for_ipv6() -> None:
+    seen = recorded("ports-gone")
+    (full,) = seen.populations
+    six: Population = full._replace(local="2001:db8::1", address="2001:db8::2")
+    (finding,) = examine(seen._replace(populations=(six,)))
+    assert (finding.id, finding.subject) == ("ports-gone", "2001:db8::1 -> [2001:db8::2]:5432")
+
+
+def test_a_reserved_port_and_a_listener_s_port_are_not_in_the_budget() -> None:
+    seen = changed(recorded("ports-nearly-gone"), net__ipv4__ip_local_reserved_ports="40000-40004")
+    assert found(seen) == ["ports-gone CRITICAL"]
