@@ -115,14 +115,11 @@ def test_a_late_peer_is_reset_and_the_reconnect_takes_some_milliseconds() -> Non
     assert record.counters["TcpExt.TCPSynRetrans"] == 1
 
 
-AT_ONCE = pytest.mark.xfail(reason="the engine acknowledges this FIN at once: Linux's ping-pong mode begins earlier")
-
-
 @pytest.mark.parametrize(
     ("pause", "error"),
     [
-        pytest.param(0, REFUSED, marks=AT_ONCE),
-        pytest.param(20 * MS, REFUSED, marks=AT_ONCE),
+        (0, REFUSED),
+        (20 * MS, REFUSED),
         (60 * MS, ""),
     ],
 )

@@ -164,6 +164,7 @@ _FIELDS: Final = (
     "srtt",
     "ssthresh",
     "state",
+    "text_at",
     "timed_at",
     "timed_seq",
     "ts_offset",
@@ -248,6 +249,7 @@ class Connection:
         self.ack_now = False
         self.quick_acks = profile.quick_acks
         self.ping_pong = False
+        self.text_at: Instant = -NEVER  # when text last came, for the same
         self.last_ack_sent = 0
         self.last_invalid_ack: Instant = -NEVER
         # Options in use
@@ -324,6 +326,7 @@ class Connection:
             now - self.first_sent_at if self.snd_una != self.snd_nxt else 0,
             now - self.ts_recent_at if self.ts_ok else 0,
             min(now - self.last_invalid_ack, self.shared.profile.invalid_ack_interval),
+            min(now - self.text_at, self.shared.profile.delayed_ack),
         )
 
     def stop_timers(self) -> None:

@@ -6,7 +6,7 @@ RFC 9293 sections 3.10.7.4 (sixth to eighth), 3.8.6.3 (delayed ACK), 3.8.5 (urge
 from timewait.clock import Instant
 from timewait.tcp.connection import NEVER, Connection, step
 from timewait.tcp.events import Delivered, Dropped, Event, Reason, UrgentData
-from timewait.tcp.states import CLOSING, FIN_WAIT_1
+from timewait.tcp.states import CLOSE_WAIT, CLOSING, FIN_WAIT_1
 from timewait.tcp.states import Event as Input
 from timewait.wire.segment import FIN, URG, Segment
 from timewait.wire.seq import MASK, diff, gt, lt
@@ -86,6 +86,7 @@ def _deliver(conn: Connection, data: bytes, now: Instant, out: list[Event]) -> N
     if conn.handle:
         out.append(Delivered(conn.handle, size))
     conn.unacked += size
+    conn.text_at = now
     profile = conn.shared.profile
     if conn.quick_acks > 0 and not conn.ping_pong:
         conn.quick_acks -= 1
@@ -152,7 +153,7 @@ def take_fin(conn: Connection, now: Instant, out: list[Event]) -> None:
     profile = conn.shared.profile
     if was is FIN_WAIT_1 and conn.state is CLOSING and profile.closing_repeats_fin and conn.fin_sent:
         conn.fin_again = True  # our FIN again, with the newer acknowledgment, instead of a bare ACK
-    elif profile.fin_ack_delayed and conn.ping_pong and not conn.pieces and was is not FIN_WAIT_1:
+    elif profile.fin_ack_delayed and conn.ping_pong and not conn.pieces and conn.state is CLOSE_WAIT:
         conn.ack_now = False
         if conn.ack_at == NEVER:
             conn.ack_at = now + profile.delayed_ack

@@ -113,8 +113,8 @@ def send_range(conn: Connection, seq: int, size: int, now: Instant, out: list[Ev
         conn.timed_at = now
     if conn.snd_una == conn.snd_nxt:
         conn.first_sent_at = now
-    if conn.unacked:
-        conn.ping_pong = True
+    if now - conn.text_at < conn.shared.profile.delayed_ack:
+        conn.ping_pong = True  # an answer to what came just now: tcp_event_data_sent(), net/ipv4/tcp_output.c
     emit(conn, flags, seq, now, out, payload)
     if gt(end, conn.snd_nxt):
         conn.snd_nxt = end
