@@ -151,6 +151,7 @@ class KernelHost:
         name: str = self._ask("tun", setup=setup)
         # Not socket.recv_fds(): it drops the flags before Python 3.13, and other programs would inherit the device.
         _, [(_, _, data)], _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        self._ask("now")  # by this answer the agent has closed its own, and ours alone keeps the device
         return Tun(int.from_bytes(data[:4], sys.byteorder), name, setup.mtu, setup.offload)
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
