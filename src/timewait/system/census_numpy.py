@@ -5,6 +5,7 @@ Worth its import from some hundred thousand sockets on; `census.take` decides.
 
 import os
 from collections.abc import Collection, Iterable, Iterator
+from sys import byteorder
 from typing import Any
 
 from timewait.system.census import NUMBER_SHIFT, Census
@@ -40,6 +41,11 @@ class NumpyCensus(Census):
         self._arrays: dict[int, list[Any]] = {}  # by state: keys, one array a run
         self._dtypes: dict[int, Any] = {}  # by length of a record
         self._layout = np.dtype([("address", "u4"), ("port", "u2"), ("left", "u1"), ("mark", "u1")])
+        # Where only the least and the most time left are wanted: an order that sorts by destination first.
+        order = ["left", "mark", "port", "address"]
+        sizes = {"left": "u1", "mark": "u1", "port": "u2", "address": "u4"}
+        names = order if byteorder == "little" else order[::-1]
+        self._sorting = np.dtype([(name, sizes[name]) for name in names])
         self._is_sure = np.zeros(1 << 16, dtype=bool)
         self._is_sure[list(self._sure)] = True
         self._is_unsure = np.zeros(1 << 16, dtype=bool)
@@ -87,7 +93,7 @@ class NumpyCensus(Census):
             except OverflowError:
                 return False
             marks = np.where(server, 1, self._is_outside[local] | numbers)
-        keys = np.empty(len(records), dtype=self._layout)
+        keys = np.empty(len(records), dtype=self._sorting if self._pool is None else self._layout)
         keys["address"] = np.where(server, records["source"], records["destination"])
         keys["port"] = np.where(server, local, records["peer"])
         keys["left"] = expires >> (10 if self._pool is None else 8)
@@ -105,6 +111,19 @@ class NumpyCensus(Census):
     def _key_counts(self) -> Iterator[tuple[int, int, int]]:
         yield from super()._key_counts()
         for state, arrays in self._arrays.items():
-            keys, counts = np.unique(np.concatenate(arrays), return_counts=True)
+            keys = np.concatenate(arrays)
+            keys, counts = self._ends(keys) if self._pool is None else np.unique(keys, return_counts=True)
             for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                 yield state, key, count
+
+    def _ends(self, keys: Any) -> tuple[Any, Any]:
+        """Return two keys a destination, with the least and the most time left, that share its count."""
+        keys.sort()
+        destinations = keys & np.uint64(0xFFFF_FFFF_FFFF_FF00)  # all but the time left
+        first = np.flatnonzero(np.append(True, destinations[1:] != destinations[:-1]))
+        last = np.append(first[1:], len(keys)) - 1
+        chosen = keys[np.concatenate((first, last))].view(self._sorting)
+        ends = np.empty(len(chosen), dtype=self._layout)
+        for name in ("address", "port", "left", "mark"):
+            ends[name] = chosen[name]
+        return ends.view("u8"), np.concatenate((last - first, np.ones(len(last), dtype=first.dtype)))
