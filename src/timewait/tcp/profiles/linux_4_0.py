@@ -16,6 +16,7 @@ PROFILE: Final[Profile] = derive(
     {
         "wait_rounding": (int(7.5 * SECOND), "read: one wheel of 8 slots of 7.5 s, net/ipv4/inet_timewait_sock.c"),
         "reuse_ephemeral": (Reuse.NEVER, "read: tcp_tw_reuse = 0 until 4.19, net/ipv4/tcp_ipv4.c"),
+        "reuse_delay": (SECOND, "read: tcp_twsk_unique(): more than one second since the last timestamp; no sysctl"),
         "reuse_delay_whole_seconds": (True, "read: tcp_twsk_unique(): get_seconds() less the stamp above 1"),
         "reuse_fin_wait_2": (True, "read: tcp_twsk_unique() does not look at the sub-state before 6.12"),
         "fast_syn_again": (None, "read: the SYN waits for its timer until 5.6, net/ipv4/tcp_input.c"),
