@@ -161,7 +161,7 @@ class Agent:
             if reuse_address:
                 new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             for name, value in options.items():
-                _call("setsockopt", lambda n=name, v=value: new.setsockopt(*_option(n), v), new)  # type: ignore[misc]
+                _set_option(new, name, value, new)
             if late:
                 new.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             if source is not None:
@@ -225,7 +225,7 @@ class Agent:
         return self._timed(work)
 
     def do_set_option(self, handle: int, name: str, value: int) -> Answer:
-        return self._timed(lambda: _call("setsockopt", lambda: self._sockets[handle].setsockopt(*_option(name), value)))
+        return self._timed(lambda: _set_option(self._sockets[handle], name, value))
 
     def do_info(self, handle: int) -> tuple[str, bool]:
         """The connection's state as RFC 9293 prints it, and whether it uses timestamps: struct tcp_info."""
@@ -266,6 +266,11 @@ def _open(address: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     new: socket.socket = _call("socket", lambda: socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
     return new
+
+
+def _set_option(target: socket.socket, name: str, value: int, opened: socket.socket | None = None) -> None:
+    level, number = _option(name)
+    _call("setsockopt", lambda: target.setsockopt(level, number, value), opened)
 
 
 def _option(name: str) -> tuple[int, int]:
