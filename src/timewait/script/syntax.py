@@ -139,8 +139,8 @@ class TcpPacket:
     """`< S. 0:0(0) ack 1 win 100 <mss 1460>`; numbers relative as written, unless `absolute`.
 
     `flags`: set of the letters S F R P . U E W C as the language has them, `-` for none being the empty set.
-    `seq`, `end`: ANY for `...(len)`.  `options`: None where they are left out on an outbound packet or written `<...>`;
-    inbound, leaving them out is no options.
+    `seq`: ANY for `...(len)`.  `options`: None where they are written `<...>`, any will do; leaving them out is to say
+    that there are none, in both directions (packetdrill's parser.y, opt_tcp_options).
     """
 
     inbound: bool
