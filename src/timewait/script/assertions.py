@@ -116,6 +116,7 @@ def read(text: str) -> list[Assertion]:
     """
     if len(text) > _LONGEST:
         raise AssertionSyntaxError(0, f"assertions of {len(text):,} characters are too long", f"at most {_LONGEST:,}")
+    text = text.replace("\\\n", "  ")  # a line that goes on
     found: list[Assertion] = []
     for start, statement in _statements(text):
         match = re.match(r"assert\b", statement)

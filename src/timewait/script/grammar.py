@@ -27,7 +27,7 @@ WORDS: Mapping[str, str] = {
     "COMMAND": "a command in backquotes",
     "CODE": "%{ assert .. }%",
     "NUMBER": "a time in seconds",
-    "PLUS": "a time",
+    "PLUS": "",  # said by NUMBER
     "STAR": "*",
     "TILDE": "~",
     "DIRECTION": "< or >",
@@ -62,6 +62,8 @@ WORDS: Mapping[str, str] = {
     "$END": "the end of the file",
 }
 
+_ENDS = {"`": "another `", '"': 'another " in the same line', "%{": "}%"}
+
 
 def load(path: str, defines: Mapping[str, str] | Iterable[str] = ()) -> Script:
     """Return the script in a file.
@@ -91,7 +93,7 @@ def read(octets: bytes, name: str = "script", defines: Mapping[str, str] | Itera
         line = octets[:LARGEST].decode("latin-1").split("\n")[mistake.place.line - 1] if octets else ""
         raise ScriptError(name, line if mistake.place != (1, 1) else "", mistake) from None
     try:
-        parts = _reader().parse(source.text, values)
+        parts = _reader().parse(source.text, source.defined)
         return _script(name, source, parts)
     except UnexpectedInput as error:
         raise ScriptError(name, *_explained(error, source)) from None
@@ -115,6 +117,8 @@ def _script(name: str, source: Source, parts: list[Any]) -> Script:
             raise Mistake(place(part[1]), "an option line after an event", "option lines stand at the top")
         else:
             options.append(part[1])
+    if not events:
+        raise Mistake(Place(1), "the script has no events", "such as: 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3")
     starts = [*(source.offset(event.place) for event in events), len(source.text)]
     if commands[True]:
         starts[-1] = source.offset(commands[True][0][0])
@@ -169,7 +173,7 @@ class _Reader:
         value = self.values.get(token)
         if not value:
             return token
-        kind = "STRING" if value[0] == '"' else "INT" if value.lstrip("-").isdigit() else "WORD"
+        kind = "STRING" if value[0] == '"' else "COMMAND" if value[0] == "`" else "INT" if value.lstrip("-").isdigit() else "WORD"
         return token.update(type=kind, value=value)
 
 
@@ -194,6 +198,8 @@ def _explained(error: UnexpectedInput, source: Source) -> tuple[str, Mistake]:
         assert isinstance(error, UnexpectedCharacters), error
         at = Place(error.line, error.column)
         rest = source.line(at)[at.column - 1 :]
+        if opened := next((mark for mark in _ENDS if rest.startswith(mark)), None):
+            return source.line(at), Mistake(at, f"{opened} has no end", f"it ends with {_ENDS[opened]}")
         found = repr(rest.split()[0][:40]) if rest.split() else "the end of the line"
         names = set(error.allowed or ())
     expected = [word for name, word in WORDS.items() if name in names and word]

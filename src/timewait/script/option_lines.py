@@ -79,13 +79,14 @@ OPTIONS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "init_scripts": ("init_scripts", _scripts),
     "non_fatal": ("non_fatal", _non_fatal),
     "tcp_ts_tick_usecs": ("tcp_ts_tick", _whole(0, 1_000_000, US)),
-    "define": (None, _anything),
     "verbose": (None, _anything),
+    "strict_segments": (None, _anything),
+    "send_omit_free": (None, _anything),
     "code_command": (None, _anything),
     "code_format": (None, _anything),
     "code_sockopt": (None, _anything),
 }
-_BARE = ("verbose",)
+_BARE = ("verbose", "strict_segments", "send_omit_free")
 
 
 def read(lines: Iterable[tuple[Place, str]], defined: Iterable[str]) -> Options:
@@ -93,8 +94,10 @@ def read(lines: Iterable[tuple[Place, str]], defined: Iterable[str]) -> Options:
     said: dict[str, Any] = {"defines": frozenset(defined)}
     for place, text in lines:
         name, equals, value = (part.strip() for part in text[2:].partition("="))
+        if name.split()[:1] == ["define"]:  # `source` has seen to it, for conditions come before all else
+            continue
         if name not in OPTIONS:
-            known = [f"--{option}" for option in OPTIONS]
+            known = [f"--{option}" for option in (*OPTIONS, "define")]
             raise Mistake(place, f"unknown option --{name}", near(f"--{name}", known, "options"))
         field, reader = OPTIONS[name]
         if not equals and name not in _BARE:

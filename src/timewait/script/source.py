@@ -6,7 +6,7 @@ What is omitted becomes blanks, so that lines and columns stay those of the file
 import difflib
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from timewait.script.mistake import Mistake
 from timewait.script.syntax import Place
@@ -19,7 +19,7 @@ _PIECES = re.compile(
     r"(?P<comment>//[^\n]*|/\*.*?\*/)"
     r"|(?P<open>/\*)"
     r'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|%\{.*?\}%'
-    r"|^[ \t]*--define[ \t]*[= \t][ \t]*(?P<name>\w+)[^\n]*"
+    r"|^[ \t]*--define[ \t]*[= \t][ \t]*(?P<name>\w+)(?:=(?P<value>\"[^\"\n]*\"|`[^`]*`|[^\s\"`]+))?"
     r"|^[ \t]*\#(?P<line>[^\n]*)",
     re.DOTALL | re.MULTILINE,
 )
@@ -28,9 +28,9 @@ _VISIBLE = re.compile(r"[^\n]")
 
 
 class Source:
-    """`text`: what the parser reads; `lines`: the script as it was."""
+    """`text`: what the parser reads; `lines`: the script as it was; `defined`: names with their values, maybe empty."""
 
-    def __init__(self, octets: bytes, defines: Iterable[str]) -> None:
+    def __init__(self, octets: bytes, defines: Mapping[str, str]) -> None:
         if len(octets) > LARGEST:
             raise Mistake(
                 Place(1),
@@ -39,7 +39,7 @@ class Source:
             )
         whole = _decoded(octets)
         self.lines = tuple(whole.split("\n"))
-        self.defined = {name for name in defines if name}
+        self.defined = dict(defines)
         self._starts = [0]
         for line in self.lines:
             self._starts.append(self._starts[-1] + len(line) + 1)
@@ -93,7 +93,7 @@ class Source:
             elif piece["comment"] is not None:
                 counts = False
             elif piece["name"] is not None and counts:
-                self.defined.add(piece["name"])
+                self.defined[piece["name"]] = piece["value"] or ""
             parts.append(_kept(piece[0], counts))
         if conditions:
             raise Mistake(conditions[-1][0], "this condition has no #endif", "#ifdef NAME .. #else .. #endif")
