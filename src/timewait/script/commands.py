@@ -12,13 +12,14 @@ from ipaddress import ip_address
 from pathlib import Path, PurePath
 from typing import Final
 
-from timewait.clock import Duration
+from timewait.script.engine_calls import Host, Process
 from timewait.script.host_settings import AGREES, COMPUTED
 from timewait.script.world import CommandResult, UnknownCommandError
 from timewait.tcp import calls, settings
-from timewait.tcp.events import Errno, Events
-from timewait.tcp.stack import SocketRow, Stack
-from timewait.tcp.states import State
+from timewait.tcp.events import Errno, Events, FourTuple
+from timewait.tcp.stack import SocketRow
+from timewait.tcp.states import CLOSED, State
+from timewait.tcp.time_wait import pack_key
 
 # A settings file has a few kB; more is a mistake or an attack.
 _LARGEST_FILE: Final = 1 << 20
@@ -44,14 +45,14 @@ def freebsd_state(state: State) -> str:
 
 
 class Commands:
-    """The host's shell.  `folder`: where settings files lie; `now`: the time since the script began."""
+    """The host's shell.  `folder`: where settings files lie."""
 
-    def __init__(self, tcp: Stack, system: str, now: Callable[[], int], folder: PurePath) -> None:
-        self.tcp = tcp
-        self.system = system
-        self.now: Callable[[], Duration] = now
+    def __init__(self, host: Host, process: Process, folder: PurePath) -> None:
+        self.host = host
+        self.process = process
+        self.tcp = host.tcp
+        self.system = host.system
         self.folder = folder
-        self.perform: Callable[[Events], None] = lambda events: None
         self.values: dict[str, str] = {}  # settings without a field of their own, as last set
         self.depth = 0
 
@@ -202,6 +203,19 @@ class Commands:
         """Return all sockets with a state, in the order in which the stack has them."""
         return self.tcp.sockets()
 
+    def descriptors(self) -> dict[int, int]:
+        """Return the number that the process has for each socket it holds."""
+        return {each.handle: number for number, each in self.process.open.items() if each.watched is None}
+
+    def closed(self) -> list[SocketRow]:
+        """Return the sockets that the process holds and that are in no state but CLOSED."""
+        rows = []
+        for handle in self.descriptors():
+            key = self.tcp.name(handle)
+            if key is not None and self.tcp.state(handle) is CLOSED and self.tcp.state_of(key) is CLOSED:
+                rows.append(SocketRow(handle, CLOSED, *key, 0, 0, None))
+        return rows
+
     def sockstat(self, words: list[str], given: str) -> CommandResult:
         """FreeBSD's columns, a line a TCP socket: usr.bin/sockstat/sockstat.c."""
         families = {word for word in words if word in ("-4", "-6")} or {"-4", "-6"}
@@ -209,13 +223,14 @@ class Commands:
         wanted = set(map(int, ports.split(","))) if ports and re.fullmatch(r"[0-9,]+", ports) else None
         heading = f"{'USER':<8} {'COMMAND':<10} {'PID':<5} {'FD':<2} {'PROTO':<6} {'LOCAL ADDRESS':<21} "
         lines = [f"{heading}{'FOREIGN ADDRESS':<21} {'CONN STATE'}"]
-        for row in self.rows():
+        descriptors = self.descriptors()
+        for row in self.rows() + self.closed():
             version = "-6" if len(row.local or self.tcp.addresses[0]) == 16 else "-4"
             if version not in families or (wanted and not {row.local_port, row.remote_port} & wanted):
                 continue
             local, remote = _endpoint(row.local, row.local_port), _endpoint(row.remote, row.remote_port)
             state = freebsd_state(row.state) if "-s" in words else ""
-            where = f"{row.handle or '?':<2} tcp{version[1]:<3} {local:<21} {remote:<21} {state}"
+            where = f"{descriptors.get(row.handle, '?'):<2} tcp{version[1]:<3} {local:<21} {remote:<21} {state}"
             lines.append(f"{'root':<8} {'packetdril':<10} {1:<5} {where}".rstrip())
         return _printed(lines)
 
@@ -265,27 +280,26 @@ class Commands:
         state = _option(words, "-s")
         if state is None and "-a" not in words:
             raise UnknownCommandError("tcpdrop: say which", "tcpdrop -s TIME_WAIT, or tcpdrop -a")
-        now = self.instant()
+        now = self.host.instant()
         lines = []
         for row in self.rows():
             name = freebsd_state(row.state)
             if name == "LISTEN" or (state is not None and name != state):
                 continue
             key = (row.local, row.local_port, row.remote, row.remote_port)
-            self.perform(self._drop(key, now))
+            self.host.perform(self._drop(key, now))
             here, there = (f"{ip_address(key[at])} {key[at + 1]}" for at in (0, 2))  # type: ignore[arg-type]
             lines.append(f"{here} {there}: dropped")
         return _printed(lines)
-
-    def instant(self) -> int:
-        """Return the stack's time; the world puts its own here."""
-        return self.now()
 
     def _drop(self, key: tuple[bytes, int, bytes, int], now: int) -> Events:
         out: Events = []
         conn = self.tcp.connections.get(key)
         if conn is None:
-            self.tcp.drop_wait(key, out)
+            packed = pack_key(FourTuple(*key))
+            wait = self.tcp.waits.find(packed)
+            if wait is not None:
+                self.tcp.forget(FourTuple(*key), packed, wait, out)
             return out
         gone = conn.user_gone
         calls.abort(conn, now, out)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from timewait.clock import MS, Duration
 from timewait.script.calls import CONSTANTS, evaluate
 from timewait.script.socket_options import get_option, set_option
-from timewait.script.syntax import Anything, Array, Call, Expression, Number, Struct, Word
+from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Struct
 from timewait.script.world import Addresses, UnknownCallError
 from timewait.tcp.connection import Connection
 from timewait.tcp.core import Listener, Socket
@@ -324,8 +324,8 @@ def _vector(process: Process, value: Expression) -> int:
             return sum(_vector(process, item) for item in items)
         case Struct(fields):
             for name, each in fields.items():
-                if name.startswith("msg_iov") and not isinstance(each, (Number, Word)):
-                    return _vector(process, each)
+                if name == "msg_iov":
+                    return _vector(process, each.arguments[-1] if isinstance(each, Apply) else each)
             sizes = [each for each in fields.values() if isinstance(each, Number)]
             if sizes:
                 return sizes[-1].value

@@ -73,7 +73,7 @@ class EngineWorld:
         chance = Random(seed)
         self.tcp = Stack(chosen, (self.addresses.local,), chance.randbytes(16), chance, options.mtu)
         self.process = Process(self)
-        self.commands = Commands(self.tcp, self.system, self.now, PurePath(script.name).parent)
+        self.commands = Commands(self, self.process, PurePath(script.name).parent)
         self._now: Instant = _BOOTED
         self._sent: deque[Seen] = deque()
         self._job: tuple[Job, Duration] | None = None

@@ -43,10 +43,6 @@ def _recvspace(profile: Profile, value: int) -> dict[str, Any]:
     return {"receive_buffer": min(value, _LARGEST_WINDOW), "receive_buffer_active": rounded}
 
 
-def _tcp_rmem(profile: Profile, value: str) -> dict[str, Any]:
-    return {}
-
-
 # Name -> what it makes of the profile.
 COMPUTED: Final[Mapping[str, Mapping[str, Callable[[Profile, int], dict[str, Any]]]]] = MappingProxyType(
     {

@@ -142,7 +142,8 @@ def bits(flags: Iterable[str]) -> int:
     """Return the control bits of a packet's letters."""
     value = 0
     for letter in flags:
-        value |= _BITS[letter]
+        # A digit is the ACE field of RFC 9768, section 3.2: AE, CWR, ECE; AE has no bit here.
+        value |= (int(letter) & 3) << 6 if letter.isdigit() else _BITS[letter]
     return value
 
 
@@ -216,7 +217,7 @@ def _option(spec: OptionSpec, flow: Flow, ack: bool, offset: int) -> Option:
         value, echo = (*spec.values, ANY, ANY)[:2]
         if not isinstance(echo, int):
             echo = flow.last_stamp
-        elif ack:
+        elif ack and not spec.absolute:
             if echo not in flow.stamps:
                 raise PacketError(f"unable to find mapping for timestamp ecr {echo}")
             echo = flow.stamps[echo]
@@ -247,6 +248,8 @@ def plain_option(spec: OptionSpec, offset: int = 0) -> Option:
             return UnknownOption(_FAST_OPEN, _cookie(spec))
         case "foexp":
             return UnknownOption(_EXPERIMENT, _FAST_OPEN_MAGIC + _cookie(spec))
+        case "kind":
+            return UnknownOption(numbers[0], _cookie(spec))
     raise PacketError(f"option {spec.name} is not known")
 
 

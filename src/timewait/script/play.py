@@ -5,11 +5,9 @@ packets are mapped and compared in `matching`; the stack is a `World`.  Follows 
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import Final
 
 from timewait.clock import SECOND, Duration
-from timewait.errors import TimewaitError
 from timewait.script import assertions, matching
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
 from timewait.script.matching import Flow, PacketError, Phase
@@ -43,7 +41,7 @@ def play(script: Script, world: World, *, strict: bool = False, tolerance: Durat
     """Run a script.  `strict`: what the stack sent and no line expected is a failure at the end too.
 
     `tolerance`: how far times may be off, in ns; None: the script's own, or none at all where time is virtual.  The
-    world is left open.  Raises `TimewaitError` only for what the caller can act on: unknown calls and commands.
+    world is left open.  Raises what the world raises for calls and commands that it does not know.
     """
     player = _Player(script, world, tolerance)
     failure: Failure | None = None
@@ -101,6 +99,9 @@ class _Player:
             self.act(event)
             self.earlier = self.world.now()
         self.settle_blocked(None)
+        for place, text in self.script.cleanup:
+            self.place = place
+            self.command(text)
 
     def act(self, event: Event) -> None:
         """Do what one event says, or see it happen."""
@@ -145,8 +146,7 @@ class _Player:
             return ""
         when = f"at {_seconds(first)} sec" if first == last else f"in time range {_seconds(first)}~{_seconds(last)} sec"
         return (
-            f"timing error: expected {what} {when} but happened at {_seconds(now)} sec;"
-            f" tolerance {_seconds(slack)} sec"
+            f"timing error: expected {what} {when} but happened at {_seconds(now)} sec; tolerance {_seconds(slack)} sec"
         )
 
     def fail(self, what: str, detail: str, script_packet: str = "", actual_packet: str = "") -> None:
@@ -311,9 +311,9 @@ class _Player:
             self.fail("executing code", "no socket to look at")
             return
         try:
-            wrong = assertions.check(text, self.world.tcp_info(self.descriptors[flow.descriptor]))
-        except TimewaitError as error:
-            self.fail("executing code", error.what)
+            wrong = assertions.failure(text, self.world.tcp_info(self.descriptors[flow.descriptor]))
+        except (assertions.AssertionSyntaxError, assertions.EvaluationError) as error:
+            self.fail("executing code", str(error))
             return
         if wrong:
             self.fail("executing code", wrong)
@@ -440,12 +440,17 @@ class _Player:
         self.learn(flow, packet, live)
         live = self.joined(flow, packet, live)
         actual = matching.as_scripted(live, flow, packet)
-        wrong = matching.difference(packet, actual, None)
+        wrong = matching.difference(packet, actual, self.ticks())
         if not wrong and when.kind is not TimeKind.ANY:
             wrong = self.off(first, last, seen.time, "outbound packet")
         if wrong and "packet" not in self.script.options.non_fatal:
             actual_packet = f"{_seconds(seen.time)} {matching.written_actual(actual)}"
             self.fail("handling packet", wrong, script_packet, actual_packet)
+
+    def ticks(self) -> int | None:
+        """Return by how many ticks a timestamp may be off; None where the script does not ask for the check."""
+        tick = self.script.options.tcp_ts_tick
+        return self.tolerance // tick if tick else None
 
     def learn(self, flow: Flow, packet: TcpPacket, live: Packet) -> None:
         """Learn the stack's ISN from its SYN-ACK, and again when it answers the SYN of a new incarnation."""
@@ -524,6 +529,3 @@ def _same_errno(one: str, other: str) -> bool:
     """Whether two names are one error: EWOULDBLOCK is EAGAIN on every system that is played here."""
     alias = {"EWOULDBLOCK": "EAGAIN", "ENOTSUP": "EOPNOTSUPP"}
     return alias.get(one, one) == alias.get(other, other)
-
-
-__all__ = ["play", "replace"]

@@ -162,4 +162,3 @@ def _buffer(conn: Connection | None, options: Options, system: str, field: str) 
 
 def _number(value: int) -> Expression:
     return Array((Number(value),))
-
