@@ -3,7 +3,7 @@
 A setting makes a new `Profile`; which names there are is the profile's own data (`Profile.sysctls`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -75,3 +75,19 @@ def _port_list(name: str, text: str) -> tuple[tuple[int, int], ...]:
 def defaults(profile: Profile) -> Mapping[str, int | tuple[int, int] | str]:
     """Return what each setting of a profile is before anybody changes it."""
     return {name: sysctl.default for name, sysctl in profile.sysctls.items()}
+
+
+def change(profile: Profile, name: str, value: int | str | tuple[int, int]) -> Profile:
+    """Return the profile with one setting changed.  Raises `SettingError`, naming near names."""
+    full, sysctl = find(profile, name)
+    return profile.changed(**dict.fromkeys((sysctl.field, *sysctl.also), parse(full, sysctl, value)))
+
+
+def change_all(profile: Profile, assignments: Iterable[str]) -> Profile:
+    """Return the profile with settings changed, each as `NAME=VALUE`.  Raises `SettingError`."""
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingError(f"{assignment!r} sets nothing", "NAME=VALUE is wanted, as in tcp_tw_reuse=1")
+        profile = change(profile, name.strip(), value.strip())
+    return profile
