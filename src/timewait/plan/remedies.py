@@ -100,7 +100,7 @@ def _server(design: Design) -> Design | None:
 
 REMEDIES: Final = (
     Remedy(
-        f"keep connections ({_POOL} requests each)",
+        f"keep connections (a pool, {_POOL} requests)",
         _pool,
         "a change of the client; the other end may close an idle one",
         True,

@@ -41,14 +41,14 @@ def parse(name: str, sysctl: Sysctl, value: int | str | tuple[int, int]) -> Any:
     if isinstance(sysctl.default, tuple):
         pair = tuple(int(part) for part in value.split()) if isinstance(value, str) else value
         if not isinstance(pair, tuple) or len(pair) != 2 or not sysctl.low <= pair[0] <= pair[1] <= sysctl.high:
-            raise SettingError(f"{name} = {value}: two numbers are wanted, {sysctl.low} to {sysctl.high}, in order")
+            raise SettingError(f"{name} = {value} is no range", f"two numbers, {sysctl.low} to {sysctl.high}, in order")
         return pair
     if isinstance(sysctl.default, str):
         return _port_list(name, str(value))
     try:
         number = int(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise SettingError(f"{name} = {value}: a number is wanted") from None
+        raise SettingError(f"{name} = {value} is no number", f"from {sysctl.low} to {sysctl.high}") from None
     if not sysctl.low <= number <= sysctl.high:
         raise SettingError(f"{name} = {number} is out of range", f"from {sysctl.low} to {sysctl.high}")
     if sysctl.choices is not None:
