@@ -14,7 +14,7 @@ def test_a_design_that_cannot_be_carried_says_so_first(capsys: pytest.CaptureFix
     assert max(map(len, shown.splitlines())) <= 80
     verdict = next(line for line in shown.splitlines() if line.startswith("verdict"))
     assert "does not carry it" in verdict
-    for remedy in ("keep connections", "let the server close first", "tcp_tw_reuse=1", "ports 1024 to 65535"):
+    for remedy in ("a pool", "let the server close first", "tcp_tw_reuse=1", "ports 1024 to 65535"):
         assert remedy in shown
 
 

@@ -100,7 +100,7 @@ def _server(design: Design) -> Design | None:
 
 REMEDIES: Final = (
     Remedy(
-        f"keep connections (a pool, {_POOL} requests)",
+        f"a pool: {_POOL} requests a connection",
         _pool,
         "a change of the client; the other end may close an idle one",
         True,
