@@ -38,6 +38,18 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert {remedy["name"] for remedy in document["remedies"]} >= {"tcp_tw_reuse=1"}
 
 
+def test_a_simulation_stands_beside_the_closed_form(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--set", "ip_local_port_range=40000 40299", "--simulate", "100000", "--seed", "3"]
+    run(["plan", "--rate", "5/s", *few, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    failing = document["simulated"]["failing"]
+    assert abs(failing["mean"] - document["forecast"]["failing"]) < 2 * failing["half"]
+    run(["plan", "--rate", "5/s", *few])
+    shown = capsys.readouterr().out
+    assert "seed 3" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -1,17 +1,27 @@
 """`timewait plan`: what a design carries before it is built."""
 
 import json
+import sys
 
 import click
 
 from timewait.cli.states import width
 from timewait.errors import Exit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from timewait.plan.remedies import Design
+    from timewait.plan.simulation import Simulated
+
+# Connects that take more than about a second to simulate.
+_WORTH_A_BAR = 20_000_000
+
 _EPILOG = """\b
 Examples:
   timewait plan --rate 500/s                     one client to one server, the client closes
   timewait plan --rate 30k/min --closer server
   timewait plan --rate 2000/s --to 4 --hold 200ms --set tcp_tw_reuse=1
+  timewait plan --rate 460/s --simulate 10000000
   timewait plan --rate 100/s --profile freebsd --arrivals constant --json
 
 \b
@@ -40,6 +50,10 @@ Exit status: 0 the design carries it, 1 some connect is likely to fail, 64 usage
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the profile; repeatable.")
 @click.option("--loopback", is_flag=True, help="Both ends are on one host.")
 @click.option("--within", default="1h", metavar="TIME", help="For how long no connect may fail.  [1h]")
+@click.option(
+    "--simulate", type=click.IntRange(1), metavar="CONNECTS", help="Also play so many connects of one budget."
+)
+@click.option("--seed", default=1, metavar="N", help="For what is random in that.  [1]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
 def plan(
     rate: str,
@@ -55,6 +69,8 @@ def plan(
     settings: tuple[str, ...],
     loopback: bool,
     within: str,
+    simulate: int | None,
+    seed: int,
     as_json: bool,
 ) -> int:
     """Say what a design carries: ports, TIME-WAIT, memory, the chance that a connect fails; then the ways out.
@@ -82,9 +98,21 @@ def plan(
     seconds = demands.parse_duration(within)
     found = design.forecast(seconds)
     remedies = list(compare(design, seconds))
+    played = None if simulate is None else _play(design, simulate, seed)
     if as_json:
-        print(json.dumps(report.data(design, found, remedies, seconds), indent=2))
+        print(json.dumps(report.data(design, found, remedies, seconds, played), indent=2))
     else:
-        for line in report.lines(design, found, remedies, seconds, width()):
+        for line in report.lines(design, found, remedies, seconds, played, width()):
             print(line)
     return Exit.FAILED if demand.rate > found.highest else Exit.OK
+
+
+def _play(design: "Design", connects: int, seed: int) -> "Simulated":
+    from timewait.plan.simulation import simulate
+
+    if connects < _WORTH_A_BAR:
+        return simulate(design.demand, design.limits(), connects=connects, seed=seed)
+    with click.progressbar(length=connects, label="simulating", file=sys.stderr) as bar:
+        return simulate(
+            design.demand, design.limits(), connects=connects, seed=seed, tell=lambda done: bar.update(done - bar.pos)
+        )

@@ -86,12 +86,12 @@ def _failing(demand: Demand, busy: float, ports: int) -> float:
 
 
 def _beyond_half(demand: Demand, limits: Limits, wanted: float) -> float | None:
-    """Return the share of time in which connect() walks all ports of the first parity before it finds one."""
+    """Return the share of time in which all ports of the first parity are in use, so that connect() walks them all."""
     if limits.first_half is None:
         return None
     if demand.arrivals is Arrivals.CONSTANT:
-        return float(wanted > limits.first_half)
-    return loss.share_above(wanted, limits.ports, limits.first_half)
+        return float(loss.ticks(demand.per_budget, wanted / demand.per_budget) > limits.first_half)
+    return loss.share_above(wanted, limits.ports, limits.first_half - 1)
 
 
 def _nominal(demand: Demand, limits: Limits) -> float:

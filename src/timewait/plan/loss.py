@@ -48,13 +48,17 @@ def share_above(load: float, servers: int, most: int) -> float:
     return above / math.fsum(weights.values())
 
 
+def ticks(rate: float, busy: float) -> int:
+    """Return how many arrivals at a fixed pace a port is busy for, its own included: so many are busy at once."""
+    return max(1, math.ceil(round(rate * busy, 9)))
+
+
 def periodic(rate: float, busy: float, servers: int) -> float:
     """Return the share of arrivals that fail where they come at a fixed pace and each is busy equally long.
 
     A port taken at one tick is free at the first tick `busy` seconds later: it serves one arrival in so many ticks.
     """
-    ticks = max(1, math.ceil(round(rate * busy, 9)))
-    return max(0.0, 1.0 - servers / ticks)
+    return max(0.0, 1.0 - servers / ticks(rate, busy))
 
 
 def sustainable(busy: float, servers: int, arrivals: float, chance: float = 0.05) -> float:

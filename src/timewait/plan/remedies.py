@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from timewait.plan.demand import Binding, Closer, Demand
 from timewait.plan.forecast import Forecast, forecast
-from timewait.plan.limits import limits
+from timewait.plan.limits import Limits, limits
 from timewait.tcp.profile import Profile, Reuse
 
 _WIDEST: Final = (1024, 65535)
@@ -23,12 +23,14 @@ class Design(NamedTuple):
     profile: Profile
     loopback: bool = False
 
+    def limits(self) -> Limits:
+        """Return what the stack gives this design."""
+        by_bind = self.demand.binding is Binding.BIND
+        return limits(self.profile, loopback=self.loopback, chosen_by_bind=by_bind)
+
     def forecast(self, within: float) -> Forecast:
         """Return what becomes of it."""
-        by_bind = self.demand.binding is Binding.BIND
-        return forecast(
-            self.demand, limits(self.profile, loopback=self.loopback, chosen_by_bind=by_bind), within=within
-        )
+        return forecast(self.demand, self.limits(), within=within)
 
 
 # Returns the changed design, or None where the remedy does nothing here.

@@ -11,14 +11,25 @@ from timewait.plan.forecast import Forecast
 from timewait.plan.remedies import Design, Result
 from timewait.report.columns import grouped
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # numpy comes with it
+    from timewait.plan.simulation import Interval, Simulated
+
 SCHEMA_VERSION: Final = 1
 _LABEL: Final = 10
 # Widths of a remedy's numbers.
 _COLUMNS: Final = (6, 6, 9, 10, 9)
 
 
-def lines(design: Design, found: Forecast, remedies: Sequence[Result], within: float, width: int) -> Iterator[str]:
-    """Yield the plan: what is asked, the verdict, the numbers, the remedies, what was assumed."""
+def lines(
+    design: Design,
+    found: Forecast,
+    remedies: Sequence[Result],
+    within: float,
+    played: "Simulated | None",
+    width: int,
+) -> Iterator[str]:
+    """Yield the plan: what is asked, the verdict, the numbers, the same as simulated, the remedies."""
     demand, profile = design.demand, design.profile
     yield from textwrap.wrap(
         f"{_number(demand.connects)} connects/s ({demand.arrivals}), {_count(demand.sources, 'source')} to "
@@ -26,7 +37,7 @@ def lines(design: Design, found: Forecast, remedies: Sequence[Result], within: f
         width,
     )
     yield ""
-    for label, text in _rows(design, found, within):
+    for label, text in (*_rows(design, found, within), *_played(played)):
         yield from textwrap.wrap(
             text, width, initial_indent=f"{label:<{_LABEL}}", subsequent_indent=" " * _LABEL, break_long_words=False
         )
@@ -82,6 +93,21 @@ def _rows(design: Design, found: Forecast, within: float) -> Iterator[tuple[str,
         yield "refused", f"{_share(found.refused)} of the SYNs that meet a TIME-WAIT at the server"
 
 
+def _played(played: "Simulated | None") -> Iterator[tuple[str, str]]:
+    if played is None:
+        return
+    said = f"{_interval(played.failing, 100)} % fail, {_interval(played.used, 1)} ports in use"
+    if played.beyond_half is not None:
+        said += f", {_interval(played.beyond_half, 100)} % beyond half the range"
+    first = "no failure" if played.first_failure is None else f"the first failure after {_time(played.first_failure)}"
+    yield "simulated", f"{said}; {first} (95 %, {grouped(played.connects)} connects, seed {played.seed})"
+
+
+def _interval(interval: "Interval", scale: int) -> str:
+    digits = 3 if scale > 1 else 0
+    return f"{interval.mean * scale:,.{digits}f} ± {interval.half * scale:,.{digits}f}"
+
+
 def _verdict(rate: float, found: Forecast, within: float) -> str:
     if found.full_in is not None:
         return f"does not carry it: from an empty start the ports are gone after {_time(found.full_in)}"
@@ -125,7 +151,9 @@ def _time(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def data(design: Design, found: Forecast, remedies: Sequence[Result], within: float) -> dict[str, Any]:
+def data(
+    design: Design, found: Forecast, remedies: Sequence[Result], within: float, played: "Simulated | None"
+) -> dict[str, Any]:
     """Return the plan for JSON; rates are per second, times in seconds, memories in octets, null is no limit."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -134,6 +162,7 @@ def data(design: Design, found: Forecast, remedies: Sequence[Result], within: fl
         "profile": design.profile.name,
         "within_s": within,
         "forecast": _finite(found),
+        "simulated": None if played is None else _simulated(played),
         "remedies": [
             {
                 "name": result.remedy.name,
@@ -145,6 +174,12 @@ def data(design: Design, found: Forecast, remedies: Sequence[Result], within: fl
             for result in remedies
         ],
     }
+
+
+def _simulated(played: "Simulated") -> dict[str, Any]:
+    intervals = {"failing": played.failing, "used": played.used, "beyond_half": played.beyond_half}
+    plain = {name: None if interval is None else interval._asdict() for name, interval in intervals.items()}
+    return {"connects": played.connects, "seed": played.seed, **plain, "first_failure_s": played.first_failure}
 
 
 def _finite(found: Forecast) -> dict[str, Any]:
