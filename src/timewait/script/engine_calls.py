@@ -261,7 +261,7 @@ def _receive(process: Process, call: Call, size: int, flags: int) -> Job:
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             return Answer(-1, "ENOTCONN")
         if host.tcp.state(descriptor.handle) in _OPENING:
-            return Answer(-1, "ENOTCONN") if host.system == "freebsd" else None
+            return None
         data, events = host.tcp.recv(descriptor.handle, size - got, host.instant(), peek)
         host.perform(events)
         if data is Errno.EAGAIN:
@@ -300,8 +300,8 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
     def attempt() -> Answer | None:
         nonlocal sent
         state = host.tcp.state(descriptor.handle)
-        if state in _OPENING:
-            return Answer(-1, "ENOTCONN") if host.system == "freebsd" else None
+        if state in _OPENING and host.system == "linux":
+            return None  # tcp_sendmsg() waits for the connection; FreeBSD's tcp_usr_send() queues
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             # Linux: tcp_sendmsg() on a socket that was never connected, EPIPE; FreeBSD: sosend(), ENOTCONN.
             return Answer(-1, "ENOTCONN" if host.system == "freebsd" else "EPIPE")

@@ -172,16 +172,13 @@ class _Player:
             self.fail(f"in {call.name} call", "the call blocks; say when it returns: +0...0.2 " + call.name + "(...)")
         if returned is None:
             assert event.until is not None
-            base = 0 if event.until.kind is TimeKind.ABSOLUTE else self.earlier_of(event)
+            base = 0 if event.when.kind is TimeKind.ABSOLUTE else self.world.now() - event.when.time
             self.blocked = (event, call, base)
             return
         if event.until is not None:
-            self.returned_in_time(event, self.world.now(), returned)
+            base = 0 if event.when.kind is TimeKind.ABSOLUTE else returned.began - event.when.time
+            self.returned_in_time(event, base, returned)
         self.after(call, mapped, returned, flow)
-
-    def earlier_of(self, event: Event) -> Duration:
-        """Return what the relative times of a blocking call count from: the event before it."""
-        return self.world.now() - event.when.time if event.when.kind is TimeKind.RELATIVE else self.world.now()
 
     def returned_in_time(self, event: Event, base: Duration, returned: Returned) -> None:
         """Check when a blocking call returned."""

@@ -32,6 +32,8 @@ _FIELDS: Final[Mapping[str, tuple[str, int]]] = {
     "TCP_KEEPIDLE": ("keep_idle", SECOND),
     "TCP_KEEPINTVL": ("keep_interval", SECOND),
     "TCP_KEEPCNT": ("keep_probes", 1),
+    "TCP_KEEPINIT": ("open_timeout", SECOND),
+    "TCP_NOOPT": ("no_options", 0),
 }
 # Field of the stack's options -> field of the profile that holds while the user has not set it.
 _DEFAULTS: Final = {
@@ -40,6 +42,7 @@ _DEFAULTS: Final = {
     "keep_idle": "keepalive_idle",
     "keep_interval": "keepalive_interval",
     "keep_probes": "keepalive_probes",
+    "open_timeout": "open_timeout",
 }
 _KEPT: Final = frozenset(
     {

@@ -268,6 +268,10 @@ class Profile:
     syn_backlog: int = 1024
     syn_retries: int = 5
     syn_ack_retries: int = 5
+    syn_drops_options: int | None = None
+    """From which retransmission on a SYN offers its segment size alone; None: never."""
+    open_timeout: Duration | None = None
+    """How long an active open may take; None: its retries alone decide."""
     fast_syn_again: Duration | None = None
     """How soon a SYN is sent again after an unacceptable ACK drew our RST; None: at the next timeout."""
 
@@ -284,6 +288,8 @@ class Profile:
     window_scale: int | None = 7
     syn_layout: tuple[tuple[str, ...], ...] = (("mss",), ("sack", "ts"), ("wscale",))
     """Groups in order; each is filled with leading NOPs to a multiple of four."""
+    simultaneous_offers: bool = False
+    """Whether the SYN-ACK of a simultaneous open offers scaling and timestamps again, the peer's SYN lacking SACK."""
     lone_sack_trails: bool = False
     """Whether SACK-permitted without timestamps is filled with end-of-options after it, not NOPs before."""
     window_rounds_up: bool = False
@@ -300,6 +306,8 @@ class Profile:
     rto_initial: Duration = SECOND
     rto_min: Duration = SECOND
     rto_max: Duration = 60 * SECOND
+    rto_slop: Duration = 0
+    """What is added to a timeout once computed or doubled, but not to the first of a SYN."""
     rto_granularity: Duration = MS
     data_retries: int = 15
     orphan_retries: int = 8
