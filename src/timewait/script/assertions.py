@@ -195,7 +195,7 @@ class _Reader:
         match = _TOKEN.match(self.text, self.at, self.end)
         if match is None or match.lastgroup is None:
             self.kind, self.token, self.offset, self.at = "", "", self.end, self.end
-            return
+            return None
         if match["other"] == "\n":
             self.at = match.end()
             return self.step() if self.at < self.end else self._end()

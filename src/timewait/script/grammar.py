@@ -173,7 +173,15 @@ class _Reader:
         value = self.values.get(token)
         if not value:
             return token
-        kind = "STRING" if value[0] == '"' else "COMMAND" if value[0] == "`" else "INT" if value.lstrip("-").isdigit() else "WORD"
+        kind = (
+            "STRING"
+            if value[0] == '"'
+            else "COMMAND"
+            if value[0] == "`"
+            else "INT"
+            if value.lstrip("-").isdigit()
+            else "WORD"
+        )
         return token.update(type=kind, value=value)
 
 
