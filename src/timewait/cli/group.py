@@ -18,6 +18,7 @@ COMMANDS = {
         "Say whether this host is short of ports, towards whom, and what to do.",
     ),
     "explain": ("timewait.cli.explain", "explain", "Judge every known cause of an error on this host."),
+    "script": ("timewait.cli.script", "script", "Run packet scripts (packetdrill's language) on the engine or the kernel."),
     "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
     "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
     "plan": ("timewait.cli.plan", "plan", "Say what a design carries before it is built, and the ways out."),
@@ -30,6 +31,7 @@ Examples:
   timewait rtest 44400 c --timestamps off    the client, without timestamps
   timewait rtest --matrix                    36 combinations at once
   timewait rtest --matrix --world both       the kernel and our own TCP side by side
+  timewait script tests/ --profile freebsd   packet scripts, in virtual time
   timewait profiles linux freebsd --diff     what two stacks do differently
   timewait sockets --group destination       who this host waits for
   timewait doctor                            whether that is trouble, and what to do

@@ -129,27 +129,22 @@ def read(text: str) -> list[Assertion]:
     return found
 
 
-def failure(text: str, names: Names) -> str | None:
-    """Return what does not hold, in words, with the values of the names in it; None if all holds.
+def check(text: str, names: Names) -> str | None:
+    """Return what does not hold, or has no value, in words and with the values of the names in it; None if all holds.
 
     Raises:
-        EvaluationError: one of them has no value.
+        AssertionSyntaxError: `read` would.
     """
     for assertion in read(text):
+        said = f"assert {assertion.text}" + (f", {assertion.message}" if assertion.message else "")
         try:
-            holds = assertion.value(names)
-        except ZeroDivisionError:
-            raise EvaluationError(f"{assertion.text} divides by zero") from None
-        except OverflowError:
-            raise EvaluationError(f"{assertion.text} has too large a value") from None
-        if not holds:
-            used = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", f"{assertion.text} {assertion.message}"))
-            values = ", ".join(f"{name} = {names[name]}" for name in used if name in names)
-            return (
-                f"assert {assertion.text}"
-                + (f", {assertion.message}" if assertion.message else "")
-                + (f"  ({values})" if values else "")
-            )
+            if assertion.value(names):
+                continue
+        except (EvaluationError, ZeroDivisionError, OverflowError) as error:
+            return f"{said}: {error}"
+        used = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", said))
+        values = ", ".join(f"{name} = {names[name]}" for name in used if name in names)
+        return f"{said} ({values})" if values else said
     return None
 
 
