@@ -53,6 +53,18 @@ CONSTANTS: Mapping[str, int] = {
     "TCPS_LAST_ACK": 8,
     "TCPS_FIN_WAIT_2": 9,
     "TCPS_TIME_WAIT": 10,
+    # FreeBSD's packetdrill gives its states these names too: code.c.
+    "TCPI_CLOSED": 0,
+    "TCPI_LISTEN": 1,
+    "TCPI_SYN_SENT": 2,
+    "TCPI_SYN_RECEIVED": 3,
+    "TCPI_ESTABLISHED": 4,
+    "TCPI_CLOSE_WAIT": 5,
+    "TCPI_FIN_WAIT_1": 6,
+    "TCPI_CLOSING": 7,
+    "TCPI_LAST_ACK": 8,
+    "TCPI_FIN_WAIT_2": 9,
+    "TCPI_TIME_WAIT": 10,
 }
 
 

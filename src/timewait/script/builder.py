@@ -213,7 +213,8 @@ class Builder(Transformer[Token, Any]):
         return ANY
 
     def icmp(self, parts: list[Any]) -> IcmpPacket:
-        direction, ip, kind, code, *fields, quoted = parts
+        direction, ip, before, kind, code, *fields, after = parts
+        quoted = before or after
         said = dict(fields)
         first, length = _quotation(quoted) if quoted else (ANY, ANY)
         inbound = direction == "<"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from timewait.script.engine_calls import Host, Process
-from timewait.script.host_settings import AGREES, COMPUTED
+from timewait.script.host_settings import AGREES, COMPUTED, SPELLED
 from timewait.script.world import CommandResult, UnknownCommandError
 from timewait.tcp import calls, settings
 from timewait.tcp.events import Errno, Events, FourTuple
@@ -153,9 +153,12 @@ class Commands:
         """Set a setting.  Raises `UnknownCommandError` for one not known, or a value the engine cannot act on."""
         value = value.strip()
         computed = COMPUTED[self.system].get(name)
+        spelled = SPELLED.get(name) if self.system == "linux" else None
         agrees = AGREES[self.system].get(name)
         try:
-            if computed is not None:
+            if spelled is not None:
+                self.tcp.shared.profile = self.tcp.profile.changed(**spelled(self.tcp.profile, value))
+            elif computed is not None:
                 changes = computed(self.tcp.profile, int(value, 0))
                 self.tcp.shared.profile = self.tcp.profile.changed(**changes)
             elif name in self.tcp.profile.sysctls or agrees is None:
@@ -166,7 +169,7 @@ class Commands:
                     f"{name} = {value}: the engine cannot act on that", f"it does as with {', '.join(sorted(agrees))}"
                 )
         except ValueError:
-            raise UnknownCommandError(f"{name} = {value}: a number is wanted") from None
+            raise UnknownCommandError(f"{name} = {value}: that is not what it takes") from None
         except settings.SettingError as error:
             raise self._unknown(name, error) from None
         self.values[name] = value
@@ -175,7 +178,8 @@ class Commands:
         """Return a setting as it was last set."""
         if name in self.values:
             return self.values[name]
-        if name in self.tcp.profile.sysctls or not (name in COMPUTED[self.system] or name in AGREES[self.system]):
+        extra = name in COMPUTED[self.system] or name in AGREES[self.system] or (name in SPELLED and self.system == "linux")
+        if name in self.tcp.profile.sysctls or not extra:
             try:
                 value = self.tcp.get_sysctl(name)
             except settings.SettingError as error:

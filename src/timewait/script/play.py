@@ -308,8 +308,8 @@ class _Player:
             self.fail("executing code", "no socket to look at")
             return
         try:
-            wrong = assertions.failure(text, self.world.tcp_info(self.descriptors[flow.descriptor]))
-        except (assertions.AssertionSyntaxError, assertions.EvaluationError) as error:
+            wrong = assertions.check(text, self.world.tcp_info(self.descriptors[flow.descriptor]))
+        except assertions.AssertionSyntaxError as error:
             self.fail("executing code", str(error))
             return
         if wrong:

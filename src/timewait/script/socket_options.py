@@ -16,7 +16,7 @@ from timewait.tcp.connection import Connection, Options
 from timewait.tcp.core import Listener
 from timewait.tcp.events import Errno
 from timewait.tcp.stack import Stack
-from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
+from timewait.tcp.states import SYN_SENT
 
 # Name -> field of the stack's options, and the unit of the value; 0: yes or no.
 _FIELDS: Final[Mapping[str, tuple[str, int]]] = {
@@ -66,7 +66,6 @@ _BUFFER_DEFAULTS: Final = {
     ("freebsd", "send_buffer"): 32768,
 }
 _DEFAULT_MSS: Final = 536
-_OPENING: Final = (SYN_SENT, SYN_RECEIVED)
 
 
 def get_option(
@@ -158,8 +157,9 @@ def _buffer(conn: Connection | None, options: Options, system: str, field: str) 
     size = _BUFFER_DEFAULTS[system, field] if limit is None else limit
     if system == "linux":
         return size if limit is None else 2 * size  # sock_setsockopt() doubles, for the overhead
-    if conn is not None and conn.state not in _OPENING:
-        return -(-size // conn.mss) * conn.mss  # tcp_mss(), tcp_input.c: rounded up to whole segments
+    if conn is not None and conn.state is not SYN_SENT:
+        segment = min(conn.peer_mss, conn.own_mss)
+        return -(-size // segment) * segment  # tcp_mss(), tcp_input.c: rounded up to whole segments
     return size
 
 

@@ -275,6 +275,8 @@ class Profile:
     fast_syn_again: Duration | None = None
     """How soon a SYN is sent again after an unacceptable ACK drew our RST; None: at the next timeout."""
 
+    icmp_next_believed: bool = False
+    """Whether an ICMP error that quotes SND.NXT itself is believed; RFC 5927 section 4.1 has it lie below."""
     icmp_ends_opening: bool = True
     """Whether an ICMP unreachable ends a connection that is not yet established."""
     icmp_hard_aborts: bool = False
@@ -297,6 +299,8 @@ class Profile:
     receive_buffer: int = 65535
     receive_buffer_active: int | None = None
     """The same for a connection actively opened, where it differs."""
+    receive_buffer_rounds: bool = False
+    """Whether an active open rounds its receive buffer up to whole segments once it knows their size."""
     send_buffer: int = 65536
     initial_cwnd: int = 3
     """Segments."""

@@ -63,8 +63,9 @@ PROFILE: Final[Profile] = derive(
         "lone_sack_trails": (True, "read: tcp_addoptions() fills the end with end-of-options"),
         "window_scale": (6, "read: from a receive space of 65536 and sb_max, tcp_syncache.c"),
         "receive_buffer": (65535, "recalled: as FreeBSD was seen to answer, not run here: passively opened"),
+        "receive_buffer_rounds": (True, "read: tcp_mss(), tcp_input.c"),
         "receive_buffer_active": (
-            65700,
+            65536,
             "recalled: as FreeBSD was seen to answer, not run here: 65536 rounded up to 45 segments",
         ),
         "initial_cwnd": (10, "recalled: net.inet.tcp.initcwnd_segments"),

@@ -70,6 +70,7 @@ PROFILE: Final[Profile] = derive(
         "somaxconn": (4096, "read: SOMAXCONN, include/linux/socket.h"),
         "syn_retries": (6, "read: TCP_SYN_RETRIES, include/net/tcp.h"),
         "syn_ack_retries": (5, "read: TCP_SYNACK_RETRIES, include/net/tcp.h"),
+        "icmp_next_believed": (True, "read: tcp_v4_err(), net/ipv4/tcp_ipv4.c: between(seq, snd_una, snd_nxt)"),
         "fast_syn_again": (
             8 * MS,
             "read: TCP_TIMEOUT_MIN, 2 jiffies, since 5.6; measured 9-15 ms in all",
