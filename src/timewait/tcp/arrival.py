@@ -398,7 +398,8 @@ def take_opening(conn: Connection, segment: Segment, now: Instant) -> None:
             conn.ts_recent_at = now
     if conn.shared.profile.receive_buffer_rounds and not conn.passive:
         size = min(conn.peer_mss, conn.own_mss)
-        conn.rcv_limit = -(-conn.rcv_limit // size) * size
+        if conn.rcv_limit > size:
+            conn.rcv_limit = -(-conn.rcv_limit // size) * size
     conn.sack_ok = conn.sack_ok and sack
     conn.ts_ok = conn.ts_ok and stamps
     if not (conn.scale_ok and scale):

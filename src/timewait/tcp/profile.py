@@ -137,6 +137,17 @@ class ZeroWindowProbe(StrEnum):
     OLD_ACK = "empty segment below SND.UNA"
 
 
+class WindowUpdate(StrEnum):
+    """When a read that frees room is told to the peer."""
+
+    TWO_SEGMENTS = "two segments, or half the buffer"
+    """RFC 9293 section 3.8.6.2.2."""
+    DOUBLED = "a small window doubled"
+    """Only what the peer sees as at most half the buffer, and once it has at least doubled."""
+    QUARTER = "two segments and a quarter of the buffer"
+    """Or any two segments while the window is an eighth of it or less."""
+
+
 @dataclass(frozen=True)
 class Sysctl:
     """A name under which one field may be changed while the stack runs.
@@ -296,6 +307,7 @@ class Profile:
     """Whether SACK-permitted without timestamps is filled with end-of-options after it, not NOPs before."""
     window_rounds_up: bool = False
     """Whether an announced window is rounded up to the scale's unit, not down."""
+    window_update: WindowUpdate = WindowUpdate.TWO_SEGMENTS
     receive_buffer: int = 65535
     receive_buffer_active: int | None = None
     """The same for a connection actively opened, where it differs."""
@@ -386,6 +398,7 @@ __all__ = [
     "SynRule",
     "Sysctl",
     "TimestampScope",
+    "WindowUpdate",
     "ZeroWindowProbe",
     "derive",
     "seconds",

@@ -18,6 +18,7 @@ from timewait.tcp.profile import (
     SynRule,
     Sysctl,
     TimestampScope,
+    WindowUpdate,
     derive,
 )
 from timewait.tcp.profiles.rfc9293 import PROFILE as RFC9293
@@ -61,6 +62,7 @@ PROFILE: Final[Profile] = derive(
         "reset_carries_ack": (True, "recalled: tcp_drop() sends through tcp_output(), RST and ACK"),
         "syn_layout": ((("mss",), ("wscale",), ("sack", "ts")), "read: tcp_addoptions(), tcp_output.c"),
         "lone_sack_trails": (True, "read: tcp_addoptions() fills the end with end-of-options"),
+        "window_update": (WindowUpdate.QUARTER, "read: tcp_output(), tcp_output.c: adv against sb_hiwat"),
         "window_scale": (6, "read: from a receive space of 65536 and sb_max, tcp_syncache.c"),
         "receive_buffer": (65535, "recalled: as FreeBSD was seen to answer, not run here: passively opened"),
         "receive_buffer_rounds": (True, "read: tcp_mss(), tcp_input.c"),

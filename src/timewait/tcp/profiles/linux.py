@@ -19,6 +19,7 @@ from timewait.tcp.profile import (
     SynRule,
     Sysctl,
     TimestampScope,
+    WindowUpdate,
     ZeroWindowProbe,
     derive,
 )
@@ -78,6 +79,7 @@ PROFILE: Final[Profile] = derive(
         "ts_scope": (TimestampScope.FOUR_TUPLE, "read: net/core/secure_seq.c; measured on 6.18.44"),
         "syn_layout": ((("mss",), ("sack", "ts"), ("wscale",)), "read: tcp_options_write(), net/ipv4/tcp_output.c"),
         "window_scale": (7, "measured: default tcp_rmem"),
+        "window_update": (WindowUpdate.DOUBLED, "read: __tcp_cleanup_rbuf(), net/ipv4/tcp.c"),
         "window_rounds_up": (True, "read: __tcp_select_window(), net/ipv4/tcp_output.c"),
         "receive_buffer": (64240, "measured: the window of a SYN on Ethernet, 44 segments"),
         "initial_cwnd": (10, "read: TCP_INIT_CWND, include/net/tcp.h; RFC 6928"),
