@@ -4,6 +4,7 @@ It knows whole numbers, names, arithmetic, comparisons and boolean logic as Pyth
 call, no attribute, no power.  Whatever it computes stays below 2^128 and ends at once.
 """
 
+import itertools
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -267,7 +268,7 @@ class _Reader:
 
         def compare(names: Names) -> bool:
             values = [node(names) for node in nodes]
-            return all(sign(*pair) for sign, pair in zip(signs, zip(values, values[1:], strict=False), strict=True))
+            return all(sign(*pair) for sign, pair in zip(signs, itertools.pairwise(values), strict=True))
 
         return compare
 

@@ -94,10 +94,9 @@ class Builder(Transformer[Token, Any]):
 
     def event(self, parts: list[Any]) -> Event:
         (token, when), action = parts
-        if when.latest is not None or when.kind is TimeKind.ANY:
-            if getattr(action, "inbound", True):
-                said = "a time range" if when.latest is not None else "the time *"
-                raise Mistake(place(token), f"{said} is for packets that the stack sends (>)", "write one time")
+        if (when.latest is not None or when.kind is TimeKind.ANY) and getattr(action, "inbound", True):
+            said = "a time range" if when.latest is not None else "the time *"
+            raise Mistake(place(token), f"{said} is for packets that the stack sends (>)", "write one time")
         return Event(place=place(token), when=when, action=action)
 
     def blocking_event(self, parts: list[Any]) -> Event:

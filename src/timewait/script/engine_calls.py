@@ -397,7 +397,7 @@ def _shutdown(process: Process, call: Call) -> Job:
     host = process.host
     handle = process.socket(call).handle
     names: Final = ("read", "write", "both")
-    error, events = host.tcp.shutdown(handle, host.instant(), names[how])  # type: ignore[arg-type]
+    error, events = host.tcp.shutdown(handle, host.instant(), names[how])
     host.perform(events)
     return _done(_result(error))
 
@@ -532,7 +532,7 @@ def _epoll_wait(process: Process, call: Call) -> Job:
     edge, once = process.constant("EPOLLET"), process.constant("EPOLLONESHOT")
 
     def attempt() -> Answer | None:
-        found = []
+        found: list[Expression] = []
         for number, watch in watched.items():
             descriptor = process.open.get(number)
             if descriptor is None or (watch.events & edge and not watch.armed):

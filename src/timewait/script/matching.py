@@ -431,7 +431,7 @@ def _written_spec(spec: OptionSpec) -> str:
             return written_option(plain_option(spec))
         except (IndexError, PacketError):
             return spec.name
-    value, echo = ("..." if each is ANY else each for each in spec.values)
+    value, echo = ("..." if not isinstance(each, int) else str(each) for each in spec.values)
     return f"TS val {value} ecr {echo}"
 
 
