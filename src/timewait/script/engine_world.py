@@ -5,18 +5,18 @@ A `World` over one `tcp.stack.Stack`.  Its calls are in `engine_calls`, the comm
 
 from collections import deque
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_interface
 from pathlib import PurePath
 from random import Random
 from typing import Final
 
 from timewait.clock import SECOND, Duration, Instant
-from timewait.errors import TimewaitError, UsageError
+from timewait.errors import TimewaitError
 from timewait.script import tcp_info
+from timewait.script.addresses import addresses_of
 from timewait.script.commands import Commands
 from timewait.script.engine_calls import Answer, Job, Process
 from timewait.script.syntax import Call, Script
-from timewait.script.world import Addresses, CommandResult, Returned, Seen, UnknownCallError
+from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError
 from timewait.tcp import profiles
 from timewait.tcp.connection import Connection
 from timewait.tcp.events import Acceptable, Connected, Delivered, EndOfFile, Events, Failed, Released, Send, Writable
@@ -31,11 +31,6 @@ from timewait.wire.segment import Segment
 _BOOTED: Final = 86_400 * SECOND
 # More than any exchange needs at one instant.
 _AT_ONCE: Final = 100_000
-# packetdrill's own addresses (config.c): private ones for the stack, those of documentation for the script (RFC 5737,
-# RFC 3849); its address of the stack is drawn at random.
-_LOCAL: Final = {"ipv4": "192.168.0.1", "ipv6": "fd3d:fa7b:d17d::1"}
-_REMOTE: Final = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}
-
 _KINDS: Final = {
     icmp.Reason.NETWORK_UNREACHABLE: IcmpError.NETWORK_UNREACHABLE,
     icmp.Reason.HOST_UNREACHABLE: IcmpError.HOST_UNREACHABLE,
@@ -60,15 +55,9 @@ class EngineWorld:
         self.virtual = True
         chosen = profiles.get(profile)
         options = script.options
-        version = "ipv6" if options.ip_version == "ipv6" else "ipv4"
         self.stack = chosen.name
         self.system = "freebsd" if any(name.startswith("net.inet.") for name in chosen.sysctls) else "linux"
-        self.addresses = Addresses(
-            _packed(options.local_ip or _LOCAL[version], version),
-            _packed(options.remote_ip or _REMOTE[version], version),
-            options.bind_port,
-            options.connect_port,
-        )
+        self.addresses = addresses_of(options)
         chance = Random(seed)
         self.tcp = Stack(chosen, (self.addresses.local,), chance.randbytes(16), chance, options.mtu)
         self.process = Process(self)
@@ -212,14 +201,3 @@ class EngineWorld:
 
 def _returned(answer: Answer, began: Duration, ended: Duration) -> Returned:
     return Returned(answer.value, began, ended, answer.errno, answer.out)
-
-
-def _packed(text: str, version: str) -> bytes:
-    """Return an address of an option line, with or without a prefix length."""
-    try:
-        address = ip_interface(text).ip if "/" in text else ip_address(text)
-    except ValueError:
-        raise UsageError(f"{text} is no address") from None
-    if f"ipv{address.version}" != version:
-        raise UsageError(f"{text} is no address of {version}")
-    return address.packed
