@@ -21,7 +21,7 @@ def project(folder: Path) -> Path:
     (folder / "test_own.py").write_text("def test_own(): pass\n")
     (folder / "scripts").mkdir()
     (folder / "scripts/good.pkt").write_text(GOOD)
-    (folder / "scripts/bad.pkt").write_text(GOOD.replace("> S ", "> R "))
+    (folder / "scripts/bad.pkt").write_text(GOOD.replace("0:0(0)", "0:0(0) win 1"))
     (folder / "other.pkt").write_text("no script\n")
     return folder
 
@@ -30,7 +30,7 @@ def test_scripts_are_tests(tmp_path: Path) -> None:
     done = pytest_in(project(tmp_path), "--timewait-scripts", "scripts", "--timewait-profile", "freebsd")
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
-    assert "bad.pkt:4: error handling packet: live packet field tcp_flags: expected: R" in done.stdout
+    assert "bad.pkt:4: error handling packet: live packet field tcp_window_size: expected: 1" in done.stdout
     assert "actual packet: " in done.stdout
     assert "Traceback" not in done.stdout
 

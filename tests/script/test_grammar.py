@@ -363,7 +363,7 @@ def test_assertions_are_kept_as_text() -> None:
         ("0~+1 > S 0:0(0)", (1, 3), "one end of the range is relative"),
         ("1...0.5 close(3) = 0", (1, 5), "the call would end before it begins"),
         ("0 > udp (100)", (1, 5), "udp packets are not supported"),
-        ("0 connect(3, {a=}) = 3", (1, 17), "expected a number"),
+        ("0 connect(3, {a=}) = 3", (1, 17), "a name, a text in quotes, [ or {, found '}'"),
         ("0 f({a=1, a=2}) = 0", (1, 11), "the field a is given twice"),
         ("0 `sysctl x", (1, 3), "` has no end"),
         ('0 f("x) = 0', (1, 5), '" has no end'),
