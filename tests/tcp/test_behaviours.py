@@ -324,7 +324,12 @@ ROWS: dict[str, Row] = {
             )
         ],
         freebsd=[
-            case("0.23 us > peer FIN,ACK seq=1 ack=1\n0.69 us > peer FIN,ACK seq=1 ack=1\n1 peer quiet", FW1),
+            # TCPT_RANGESET(), tcp_timer.h: rexmit_slop of 200 ms is added after the doubling, to 30, 60 and 120 ms.
+            case(
+                "0.23 us > peer FIN,ACK seq=1 ack=1\n"
+                "0.49 us > peer FIN,ACK seq=1 ack=1\n0.81 us > peer FIN,ACK seq=1 ack=1\n1 peer quiet",
+                FW1,
+            ),
         ],
     ),
     "B2": Row(

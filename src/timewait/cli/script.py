@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from timewait.clock import US
 from timewait.cli.profiles import ProfileName
+from timewait.clock import US
 from timewait.errors import Exit, UsageError
 
 TYPE_CHECKING = False

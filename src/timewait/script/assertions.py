@@ -4,6 +4,7 @@ It knows whole numbers, names, arithmetic, comparisons and boolean logic as Pyth
 call, no attribute, no power.  Whatever it computes stays below 2^128 and ends at once.
 """
 
+import itertools
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,18 @@ CONSTANTS: Mapping[str, int] = {
     "TCPS_LAST_ACK": 8,
     "TCPS_FIN_WAIT_2": 9,
     "TCPS_TIME_WAIT": 10,
+    # FreeBSD's packetdrill gives its states these names too: code.c.
+    "TCPI_CLOSED": 0,
+    "TCPI_LISTEN": 1,
+    "TCPI_SYN_SENT": 2,
+    "TCPI_SYN_RECEIVED": 3,
+    "TCPI_ESTABLISHED": 4,
+    "TCPI_CLOSE_WAIT": 5,
+    "TCPI_FIN_WAIT_1": 6,
+    "TCPI_CLOSING": 7,
+    "TCPI_LAST_ACK": 8,
+    "TCPI_FIN_WAIT_2": 9,
+    "TCPI_TIME_WAIT": 10,
 }
 
 
@@ -255,7 +268,7 @@ class _Reader:
 
         def compare(names: Names) -> bool:
             values = [node(names) for node in nodes]
-            return all(sign(*pair) for sign, pair in zip(signs, zip(values, values[1:], strict=False), strict=True))
+            return all(sign(*pair) for sign, pair in zip(signs, itertools.pairwise(values), strict=True))
 
         return compare
 

@@ -94,10 +94,9 @@ class Builder(Transformer[Token, Any]):
 
     def event(self, parts: list[Any]) -> Event:
         (token, when), action = parts
-        if when.latest is not None or when.kind is TimeKind.ANY:
-            if getattr(action, "inbound", True):
-                said = "a time range" if when.latest is not None else "the time *"
-                raise Mistake(place(token), f"{said} is for packets that the stack sends (>)", "write one time")
+        if (when.latest is not None or when.kind is TimeKind.ANY) and getattr(action, "inbound", True):
+            said = "a time range" if when.latest is not None else "the time *"
+            raise Mistake(place(token), f"{said} is for packets that the stack sends (>)", "write one time")
         return Event(place=place(token), when=when, action=action)
 
     def blocking_event(self, parts: list[Any]) -> Event:
@@ -213,7 +212,8 @@ class Builder(Transformer[Token, Any]):
         return ANY
 
     def icmp(self, parts: list[Any]) -> IcmpPacket:
-        direction, ip, kind, code, *fields, quoted = parts
+        direction, ip, before, kind, code, *fields, after = parts
+        quoted = before or after
         said = dict(fields)
         first, length = _quotation(quoted) if quoted else (ANY, ANY)
         inbound = direction == "<"

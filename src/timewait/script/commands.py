@@ -4,6 +4,7 @@ Lines are split into pipelines and words as a shell would, and nothing else of a
 by its path, beside the script, is read the same way.  Settings without a field of their own are in `host_settings`.
 """
 
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from timewait.script.engine_calls import Host, Process
-from timewait.script.host_settings import AGREES, COMPUTED
+from timewait.script.host_settings import AGREES, COMPUTED, SPELLED
 from timewait.script.world import CommandResult, UnknownCommandError
 from timewait.tcp import calls, settings
 from timewait.tcp.events import Errno, Events, FourTuple
@@ -64,12 +65,12 @@ class Commands:
         output = ""
         status = 0
         for line in text.replace("\\\n", " ").splitlines():
-            for pipeline in _pipelines(line):
+            for depends, pipeline in _pipelines(line):
+                if depends and status:
+                    continue
                 result = self.pipeline(pipeline)
                 output += result.output
                 status = result.status
-                if status:
-                    return CommandResult(output, status)
         return CommandResult(output, status)
 
     def pipeline(self, commands: list[str]) -> CommandResult:
@@ -87,7 +88,7 @@ class Commands:
     def one(self, words: list[str], given: str) -> CommandResult:
         """Run one command with what the one before it printed."""
         name = words[0]
-        handler = _COMMANDS.get(PurePath(name).name)
+        handler = _COMMANDS.get(name.rsplit("/", 1)[-1])
         if handler is not None:
             return handler(self, words[1:], given)
         if "/" in name:
@@ -153,9 +154,12 @@ class Commands:
         """Set a setting.  Raises `UnknownCommandError` for one not known, or a value the engine cannot act on."""
         value = value.strip()
         computed = COMPUTED[self.system].get(name)
+        spelled = SPELLED.get(name) if self.system == "linux" else None
         agrees = AGREES[self.system].get(name)
         try:
-            if computed is not None:
+            if spelled is not None:
+                self.tcp.shared.profile = self.tcp.profile.changed(**spelled(self.tcp.profile, value))
+            elif computed is not None:
                 changes = computed(self.tcp.profile, int(value, 0))
                 self.tcp.shared.profile = self.tcp.profile.changed(**changes)
             elif name in self.tcp.profile.sysctls or agrees is None:
@@ -166,7 +170,7 @@ class Commands:
                     f"{name} = {value}: the engine cannot act on that", f"it does as with {', '.join(sorted(agrees))}"
                 )
         except ValueError:
-            raise UnknownCommandError(f"{name} = {value}: a number is wanted") from None
+            raise UnknownCommandError(f"{name} = {value}: that is not what it takes") from None
         except settings.SettingError as error:
             raise self._unknown(name, error) from None
         self.values[name] = value
@@ -175,7 +179,10 @@ class Commands:
         """Return a setting as it was last set."""
         if name in self.values:
             return self.values[name]
-        if name in self.tcp.profile.sysctls or not (name in COMPUTED[self.system] or name in AGREES[self.system]):
+        extra = (
+            name in COMPUTED[self.system] or name in AGREES[self.system] or (name in SPELLED and self.system == "linux")
+        )
+        if name in self.tcp.profile.sysctls or not extra:
             try:
                 value = self.tcp.get_sysctl(name)
             except settings.SettingError as error:
@@ -238,7 +245,7 @@ class Commands:
         """A line a socket: state, queues, both ends; `-l` listeners alone, `-a` all, else what is connected."""
         flags = "".join(word[1:] for word in words if word.startswith("-"))
         lines = [] if "H" in flags else ["State Recv-Q Send-Q Local Address:Port Peer Address:Port"]
-        states = {word for before, word in zip(words, words[1:], strict=False) if before == "state"}
+        states = {word for before, word in itertools.pairwise(words) if before == "state"}
         for row in self.rows():
             name = _SS_STATES.get(str(row.state), str(row.state))
             listens = name == "LISTEN"
@@ -288,8 +295,8 @@ class Commands:
                 continue
             key = (row.local, row.local_port, row.remote, row.remote_port)
             self.host.perform(self._drop(key, now))
-            here, there = (f"{ip_address(key[at])} {key[at + 1]}" for at in (0, 2))  # type: ignore[arg-type]
-            lines.append(f"{here} {there}: dropped")
+            ends = f"{ip_address(row.local)} {row.local_port} {ip_address(row.remote)} {row.remote_port}"
+            lines.append(f"{ends}: dropped")
         return _printed(lines)
 
     def _drop(self, key: tuple[bytes, int, bytes, int], now: int) -> Events:
@@ -377,9 +384,12 @@ def _extended(name: str) -> str:
     return f"TcpExt{name}"
 
 
-def _pipelines(line: str) -> list[list[str]]:
-    """Split a line at `;` and `&&` into pipelines, and these at `|`, outside quotes; comments go."""
-    parts: list[list[str]] = [[""]]
+def _pipelines(line: str) -> list[tuple[bool, list[str]]]:
+    """Split a line at `;` and `&&` into pipelines, and these at `|`, outside quotes; comments go.
+
+    The first of each pair says whether the pipeline runs only if the one before it ended well.
+    """
+    parts: list[tuple[bool, list[str]]] = [(False, [""])]
     quote = ""
     at = 0
     while at < len(line):
@@ -391,16 +401,16 @@ def _pipelines(line: str) -> list[list[str]]:
         elif char == "#" and (at == 0 or line[at - 1].isspace()):
             break
         elif char == ";" or line.startswith("&&", at):
-            parts.append([""])
+            parts.append((char != ";", [""]))
             at += 1 if char == ";" else 2
             continue
         elif char == "|":
-            parts[-1].append("")
+            parts[-1][1].append("")
             at += 1
             continue
-        parts[-1][-1] += char
+        parts[-1][1][-1] += char
         at += 1
-    return [each for each in parts if any(command.strip() for command in each)]
+    return [each for each in parts if any(command.strip() for command in each[1])]
 
 
 def _words(command: str) -> list[str]:
@@ -436,7 +446,7 @@ def _pattern(text: str, flags: str) -> re.Pattern[str]:
 
 
 def _option(words: list[str], flag: str) -> str | None:
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in itertools.pairwise(words):
         if before == flag:
             return word
     return next((word[len(flag) :] for word in words if word.startswith(flag) and len(word) > len(flag)), None)

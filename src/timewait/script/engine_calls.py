@@ -261,7 +261,7 @@ def _receive(process: Process, call: Call, size: int, flags: int) -> Job:
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             return Answer(-1, "ENOTCONN")
         if host.tcp.state(descriptor.handle) in _OPENING:
-            return Answer(-1, "ENOTCONN") if host.system == "freebsd" else None
+            return None
         data, events = host.tcp.recv(descriptor.handle, size - got, host.instant(), peek)
         host.perform(events)
         if data is Errno.EAGAIN:
@@ -300,8 +300,8 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
     def attempt() -> Answer | None:
         nonlocal sent
         state = host.tcp.state(descriptor.handle)
-        if state in _OPENING:
-            return Answer(-1, "ENOTCONN") if host.system == "freebsd" else None
+        if state in _OPENING and host.system == "linux":
+            return None  # tcp_sendmsg() waits for the connection; FreeBSD's tcp_usr_send() queues
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             # Linux: tcp_sendmsg() on a socket that was never connected, EPIPE; FreeBSD: sosend(), ENOTCONN.
             return Answer(-1, "ENOTCONN" if host.system == "freebsd" else "EPIPE")
@@ -397,7 +397,7 @@ def _shutdown(process: Process, call: Call) -> Job:
     host = process.host
     handle = process.socket(call).handle
     names: Final = ("read", "write", "both")
-    error, events = host.tcp.shutdown(handle, host.instant(), names[how])  # type: ignore[arg-type]
+    error, events = host.tcp.shutdown(handle, host.instant(), names[how])
     host.perform(events)
     return _done(_result(error))
 
@@ -532,7 +532,7 @@ def _epoll_wait(process: Process, call: Call) -> Job:
     edge, once = process.constant("EPOLLET"), process.constant("EPOLLONESHOT")
 
     def attempt() -> Answer | None:
-        found = []
+        found: list[Expression] = []
         for number, watch in watched.items():
             descriptor = process.open.get(number)
             if descriptor is None or (watch.events & edge and not watch.armed):

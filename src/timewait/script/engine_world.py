@@ -56,9 +56,8 @@ class EngineWorld:
     Raises `UsageError` for a profile, an address or a setting that there is not.
     """
 
-    virtual: Final = True
-
     def __init__(self, script: Script, *, profile: str, settings: Mapping[str, str], seed: int = 0) -> None:
+        self.virtual = True
         chosen = profiles.get(profile)
         options = script.options
         version = "ipv6" if options.ip_version == "ipv6" else "ipv4"

@@ -14,7 +14,6 @@ from timewait.tcp.profile import Profile, TimestampScope
 # Any value: it changes nothing that can be seen of one connection in exact time.
 ANY_VALUE: Final[frozenset[str]] = frozenset()
 
-_FREEBSD_SEGMENT: Final = 1460
 _LARGEST_WINDOW: Final = 65535
 _LARGEST_SHIFT: Final = 14
 
@@ -38,12 +37,35 @@ def _maxsockbuf(profile: Profile, value: int) -> dict[str, Any]:
 
 
 def _recvspace(profile: Profile, value: int) -> dict[str, Any]:
-    """tcp_mss(), tcp_input.c: rounded up to segments; what is not scaled is announced as 65535 at most."""
-    rounded = -(-value // _FREEBSD_SEGMENT) * _FREEBSD_SEGMENT
-    return {"receive_buffer": min(value, _LARGEST_WINDOW), "receive_buffer_active": rounded}
+    """What is not scaled is announced as 65535 at most: tcp_syncache.c."""
+    return {"receive_buffer": min(value, _LARGEST_WINDOW), "receive_buffer_active": value}
 
 
-# Name -> what it makes of the profile.
+def _tcp_rmem(profile: Profile, value: str) -> dict[str, Any]:
+    """tcp_select_initial_window(), net/ipv4/tcp_output.c: the largest buffer decides the scale offered."""
+    largest = _three(value)[2]
+    if profile.window_scale is None:
+        return {}
+    return {"window_scale": min(max(largest.bit_length() - 1 - 15, 0), _LARGEST_SHIFT)}
+
+
+def _tcp_wmem(profile: Profile, value: str) -> dict[str, Any]:
+    return {"send_buffer": _three(value)[1]}
+
+
+def _three(value: str) -> tuple[int, int, int]:
+    """Return least, first and largest size of a buffer."""
+    least, first, largest = map(int, value.split())
+    if not 0 < least <= largest < 1 << 31:
+        raise ValueError(value)
+    return least, first, largest
+
+
+# Name -> what its text makes of the profile; ValueError: it cannot have this one.
+SPELLED: Final[Mapping[str, Callable[[Profile, str], dict[str, Any]]]] = MappingProxyType(
+    {"net.ipv4.tcp_rmem": _tcp_rmem, "net.ipv4.tcp_wmem": _tcp_wmem}
+)
+# Name -> what its number makes of the profile.
 COMPUTED: Final[Mapping[str, Mapping[str, Callable[[Profile, int], dict[str, Any]]]]] = MappingProxyType(
     {
         "freebsd": {
@@ -52,6 +74,10 @@ COMPUTED: Final[Mapping[str, Mapping[str, Callable[[Profile, int], dict[str, Any
             "net.inet.tcp.recvspace": _recvspace,
             "net.inet.tcp.sendspace": lambda profile, value: {"send_buffer": value},
             "net.inet.tcp.sack.enable": lambda profile, value: {"sack": value != 0},
+            "net.inet.tcp.rexmit_slop": lambda profile, value: {"rto_slop": value * MS},
+            "net.inet.tcp.rexmit_drop_options": lambda profile, value: {"syn_drops_options": 3 if value else None},
+            "net.inet.tcp.keepinit": lambda profile, value: {"open_timeout": value * MS},
+            "net.inet.tcp.icmp_may_rst": lambda profile, value: {"icmp_ends_opening": value != 0},
             "net.inet.tcp.rexmit_initial": lambda profile, value: {"rto_initial": value * MS},
             "net.inet.tcp.rexmit_min": lambda profile, value: {"rto_min": value * MS},
             "net.inet.tcp.initcwnd_segments": lambda profile, value: {"initial_cwnd": value},
@@ -94,7 +120,6 @@ AGREES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             "net.inet.tcp.log_in_vain": ANY_VALUE,
             "net.inet.tcp.fast_finwait2_recycle": frozenset("0"),
             "net.inet.tcp.pmtud_blackhole_detection": frozenset("0"),
-            "net.inet.tcp.icmp_may_rst": frozenset("1"),
             "net.inet.tcp.rfc3042": frozenset("1"),
             "net.inet.tcp.rfc3390": frozenset("1"),
             "net.inet.tcp.rfc3465": frozenset("01"),

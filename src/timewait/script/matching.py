@@ -191,7 +191,7 @@ def inbound(packet: TcpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes
         raise PacketError(str(error)) from None
 
 
-def inbound_icmp(packet: IcmpPacket, flow: Flow, local: bytes, remote: bytes, mtu: int) -> bytes:
+def inbound_icmp(packet: IcmpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes:
     """Return the IP packet of an ICMP error about a segment of the flow.  Raises `PacketError`: no such error."""
     table = _ICMP4 if len(local) == 4 else _ICMP6
     kind = table.get((packet.kind, packet.code))
@@ -431,7 +431,7 @@ def _written_spec(spec: OptionSpec) -> str:
             return written_option(plain_option(spec))
         except (IndexError, PacketError):
             return spec.name
-    value, echo = ("..." if each is ANY else each for each in spec.values)
+    value, echo = ("..." if not isinstance(each, int) else str(each) for each in spec.values)
     return f"TS val {value} ecr {echo}"
 
 

@@ -16,7 +16,7 @@ from timewait.tcp.connection import Connection, Options
 from timewait.tcp.core import Listener
 from timewait.tcp.events import Errno
 from timewait.tcp.stack import Stack
-from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
+from timewait.tcp.states import SYN_SENT
 
 # Name -> field of the stack's options, and the unit of the value; 0: yes or no.
 _FIELDS: Final[Mapping[str, tuple[str, int]]] = {
@@ -32,6 +32,8 @@ _FIELDS: Final[Mapping[str, tuple[str, int]]] = {
     "TCP_KEEPIDLE": ("keep_idle", SECOND),
     "TCP_KEEPINTVL": ("keep_interval", SECOND),
     "TCP_KEEPCNT": ("keep_probes", 1),
+    "TCP_KEEPINIT": ("open_timeout", SECOND),
+    "TCP_NOOPT": ("no_options", 0),
 }
 # Field of the stack's options -> field of the profile that holds while the user has not set it.
 _DEFAULTS: Final = {
@@ -40,6 +42,7 @@ _DEFAULTS: Final = {
     "keep_idle": "keepalive_idle",
     "keep_interval": "keepalive_interval",
     "keep_probes": "keepalive_probes",
+    "open_timeout": "open_timeout",
 }
 _KEPT: Final = frozenset(
     {
@@ -63,7 +66,6 @@ _BUFFER_DEFAULTS: Final = {
     ("freebsd", "send_buffer"): 32768,
 }
 _DEFAULT_MSS: Final = 536
-_OPENING: Final = (SYN_SENT, SYN_RECEIVED)
 
 
 def get_option(
@@ -155,8 +157,9 @@ def _buffer(conn: Connection | None, options: Options, system: str, field: str) 
     size = _BUFFER_DEFAULTS[system, field] if limit is None else limit
     if system == "linux":
         return size if limit is None else 2 * size  # sock_setsockopt() doubles, for the overhead
-    if conn is not None and conn.state not in _OPENING:
-        return -(-size // conn.mss) * conn.mss  # tcp_mss(), tcp_input.c: rounded up to whole segments
+    if conn is not None and conn.state is not SYN_SENT:
+        segment = min(conn.peer_mss, conn.own_mss)
+        return -(-size // segment) * segment  # tcp_mss(), tcp_input.c: rounded up to whole segments
     return size
 
 

@@ -137,6 +137,17 @@ class ZeroWindowProbe(StrEnum):
     OLD_ACK = "empty segment below SND.UNA"
 
 
+class WindowUpdate(StrEnum):
+    """When a read that frees room is told to the peer."""
+
+    TWO_SEGMENTS = "two segments, or half the buffer"
+    """RFC 9293 section 3.8.6.2.2."""
+    DOUBLED = "a small window doubled"
+    """Only what the peer sees as at most half the buffer, and once it has at least doubled."""
+    QUARTER = "two segments and a quarter of the buffer"
+    """Or any two segments while the window is an eighth of it or less."""
+
+
 @dataclass(frozen=True)
 class Sysctl:
     """A name under which one field may be changed while the stack runs.
@@ -268,9 +279,15 @@ class Profile:
     syn_backlog: int = 1024
     syn_retries: int = 5
     syn_ack_retries: int = 5
+    syn_drops_options: int | None = None
+    """From which retransmission on a SYN offers its segment size alone; None: never."""
+    open_timeout: Duration | None = None
+    """How long an active open may take; None: its retries alone decide."""
     fast_syn_again: Duration | None = None
     """How soon a SYN is sent again after an unacceptable ACK drew our RST; None: at the next timeout."""
 
+    icmp_next_believed: bool = False
+    """Whether an ICMP error that quotes SND.NXT itself is believed; RFC 5927 section 4.1 has it lie below."""
     icmp_ends_opening: bool = True
     """Whether an ICMP unreachable ends a connection that is not yet established."""
     icmp_hard_aborts: bool = False
@@ -284,13 +301,18 @@ class Profile:
     window_scale: int | None = 7
     syn_layout: tuple[tuple[str, ...], ...] = (("mss",), ("sack", "ts"), ("wscale",))
     """Groups in order; each is filled with leading NOPs to a multiple of four."""
+    simultaneous_offers: bool = False
+    """Whether the SYN-ACK of a simultaneous open offers scaling and timestamps again, the peer's SYN lacking SACK."""
     lone_sack_trails: bool = False
     """Whether SACK-permitted without timestamps is filled with end-of-options after it, not NOPs before."""
     window_rounds_up: bool = False
     """Whether an announced window is rounded up to the scale's unit, not down."""
+    window_update: WindowUpdate = WindowUpdate.TWO_SEGMENTS
     receive_buffer: int = 65535
     receive_buffer_active: int | None = None
     """The same for a connection actively opened, where it differs."""
+    receive_buffer_rounds: bool = False
+    """Whether an active open rounds its receive buffer up to whole segments once it knows their size."""
     send_buffer: int = 65536
     initial_cwnd: int = 3
     """Segments."""
@@ -300,6 +322,8 @@ class Profile:
     rto_initial: Duration = SECOND
     rto_min: Duration = SECOND
     rto_max: Duration = 60 * SECOND
+    rto_slop: Duration = 0
+    """What is added to a timeout once computed or doubled, but not to the first of a SYN."""
     rto_granularity: Duration = MS
     data_retries: int = 15
     orphan_retries: int = 8
@@ -374,6 +398,7 @@ __all__ = [
     "SynRule",
     "Sysctl",
     "TimestampScope",
+    "WindowUpdate",
     "ZeroWindowProbe",
     "derive",
     "seconds",

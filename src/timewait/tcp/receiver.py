@@ -126,6 +126,18 @@ def _keep_piece(conn: Connection, seq: int, data: bytes, fin: int) -> None:
     conn.pieces = kept
 
 
+def keep_early(conn: Connection, data: bytes) -> None:
+    """Keep the text of a SYN until the connection is established.  RFC 9293 section 3.10.7.3, fourth."""
+    conn.pieces = [(conn.rcv_nxt, data[: conn.rcv_wnd])]
+
+
+def take_early(conn: Connection, now: Instant, out: list[Event]) -> None:
+    """Deliver the text that came with the SYN; its acknowledgment may wait as that of any text does."""
+    [(_, data)] = conn.pieces[:1]
+    conn.pieces = conn.pieces[1:]
+    _deliver(conn, data, now, out)
+
+
 def _join_pieces(conn: Connection, now: Instant, out: list[Event]) -> None:
     """Deliver the pieces that the hole just filled has joined on."""
     pieces = conn.pieces

@@ -31,6 +31,9 @@ def expire(conn: Connection, now: Instant, out: list[Event]) -> None:
         conn.end_at = NEVER
         if conn.state is FIN_WAIT_2:
             step(conn, Input.TIMEOUT_ORPHAN, out)
+        elif conn.state is SYN_SENT or conn.state is SYN_RECEIVED:
+            conn.shared.counters["AttemptFails"] += 1
+            _give_up(conn, now, out)
 
 
 def _give_up(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -48,8 +51,9 @@ def _overdue(conn: Connection, profile: Profile, now: Instant) -> bool:
 
 def _back_off(conn: Connection, profile: Profile) -> None:
     """Double the timeout.  RFC 6298 (5.5)."""
+    slop = profile.rto_slop if conn.retries or conn.snd_una != conn.iss else 0
     conn.retries += 1
-    conn.rto = min(conn.rto * 2, profile.rto_max)
+    conn.rto = min((conn.rto - slop) * 2 + profile.rto_slop, profile.rto_max)
 
 
 def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -94,6 +98,8 @@ def _resend_opening(conn: Connection, profile: Profile, now: Instant, out: list[
         return
     _back_off(conn, profile)
     conn.shared.counters["TCPSynRetrans"] += 1
+    if profile.syn_drops_options is not None and conn.retries >= profile.syn_drops_options:
+        conn.scale_ok = conn.ts_ok = conn.sack_ok = False
     sender.send_opening(conn, now, out)
 
 

@@ -18,6 +18,7 @@ from timewait.tcp.profile import (
     SynRule,
     Sysctl,
     TimestampScope,
+    WindowUpdate,
     derive,
 )
 from timewait.tcp.profiles.rfc9293 import PROFILE as RFC9293
@@ -61,10 +62,12 @@ PROFILE: Final[Profile] = derive(
         "reset_carries_ack": (True, "recalled: tcp_drop() sends through tcp_output(), RST and ACK"),
         "syn_layout": ((("mss",), ("wscale",), ("sack", "ts")), "read: tcp_addoptions(), tcp_output.c"),
         "lone_sack_trails": (True, "read: tcp_addoptions() fills the end with end-of-options"),
+        "window_update": (WindowUpdate.QUARTER, "read: tcp_output(), tcp_output.c: adv against sb_hiwat"),
         "window_scale": (6, "read: from a receive space of 65536 and sb_max, tcp_syncache.c"),
         "receive_buffer": (65535, "recalled: as FreeBSD was seen to answer, not run here: passively opened"),
+        "receive_buffer_rounds": (True, "read: tcp_mss(), tcp_input.c"),
         "receive_buffer_active": (
-            65700,
+            65536,
             "recalled: as FreeBSD was seen to answer, not run here: 65536 rounded up to 45 segments",
         ),
         "initial_cwnd": (10, "recalled: net.inet.tcp.initcwnd_segments"),
@@ -73,6 +76,9 @@ PROFILE: Final[Profile] = derive(
             "recalled: as FreeBSD was seen to answer, not run here: first retransmission after 1 s",
         ),
         "rto_min": (230 * MS, "recalled: TCPTV_MIN plus TCPTV_CPU_VAR, tcp_timer.h"),
+        "rto_slop": (200 * MS, "read: net.inet.tcp.rexmit_slop, added by TCPT_RANGESET(), tcp_timer.h"),
+        "open_timeout": (75 * SECOND, "read: net.inet.tcp.keepinit, TCPTV_KEEP_INIT, tcp_timer.h"),
+        "simultaneous_offers": (True, "read: tcp_output(): TF_REQ_SCALE and TF_REQ_TSTMP alone decide for a SYN"),
         "rto_max": (64 * SECOND, "recalled: TCPTV_REXMTMAX, tcp_timer.h"),
         "syn_retries": (12, "recalled: TCP_MAXRXTSHIFT, tcp_timer.h"),
         "syn_ack_retries": (3, "recalled: SYNCACHE_MAXREXMTS, tcp_syncache.c"),

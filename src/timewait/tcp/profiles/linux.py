@@ -19,6 +19,7 @@ from timewait.tcp.profile import (
     SynRule,
     Sysctl,
     TimestampScope,
+    WindowUpdate,
     ZeroWindowProbe,
     derive,
 )
@@ -70,6 +71,7 @@ PROFILE: Final[Profile] = derive(
         "somaxconn": (4096, "read: SOMAXCONN, include/linux/socket.h"),
         "syn_retries": (6, "read: TCP_SYN_RETRIES, include/net/tcp.h"),
         "syn_ack_retries": (5, "read: TCP_SYNACK_RETRIES, include/net/tcp.h"),
+        "icmp_next_believed": (True, "read: tcp_v4_err(), net/ipv4/tcp_ipv4.c: between(seq, snd_una, snd_nxt)"),
         "fast_syn_again": (
             8 * MS,
             "read: TCP_TIMEOUT_MIN, 2 jiffies, since 5.6; measured 9-15 ms in all",
@@ -77,6 +79,7 @@ PROFILE: Final[Profile] = derive(
         "ts_scope": (TimestampScope.FOUR_TUPLE, "read: net/core/secure_seq.c; measured on 6.18.44"),
         "syn_layout": ((("mss",), ("sack", "ts"), ("wscale",)), "read: tcp_options_write(), net/ipv4/tcp_output.c"),
         "window_scale": (7, "measured: default tcp_rmem"),
+        "window_update": (WindowUpdate.DOUBLED, "read: __tcp_cleanup_rbuf(), net/ipv4/tcp.c"),
         "window_rounds_up": (True, "read: __tcp_select_window(), net/ipv4/tcp_output.c"),
         "receive_buffer": (64240, "measured: the window of a SYN on Ethernet, 44 segments"),
         "initial_cwnd": (10, "read: TCP_INIT_CWND, include/net/tcp.h; RFC 6928"),
