@@ -78,9 +78,7 @@ class ScriptItem(pytest.Item):
         option = self.config.getoption
         world = option("--timewait-world")
         profile = option("--timewait-profile")
-        result = run(
-            Job(path=str(self.path), world=world, profile=profile, strict=bool(option("--timewait-strict")))
-        )
+        result = run(Job(path=str(self.path), world=world, profile=profile, strict=bool(option("--timewait-strict"))))
         if not result.passed:
             raise ScriptFailedError(result)
 

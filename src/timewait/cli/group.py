@@ -18,7 +18,11 @@ COMMANDS = {
         "Say whether this host is short of ports, towards whom, and what to do.",
     ),
     "explain": ("timewait.cli.explain", "explain", "Judge every known cause of an error on this host."),
-    "script": ("timewait.cli.script", "script", "Run packet scripts (packetdrill's language) on the engine or the kernel."),
+    "script": (
+        "timewait.cli.script",
+        "script",
+        "Run packet scripts (packetdrill's language) on the engine or the kernel.",
+    ),
     "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
     "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
     "plan": ("timewait.cli.plan", "plan", "Say what a design carries before it is built, and the ways out."),

@@ -36,7 +36,11 @@ Exit status: 0 every script passed, 1 one failed, 64 usage, 69 this machine cann
 @click.command(epilog=_EPILOG)
 @click.argument("path", nargs=-1, metavar="FILE|FOLDER...", type=click.Path())
 @click.option(
-    "--profile", type=ProfileName(), default="linux", show_default=True, help="What the engine is; see timewait profiles."
+    "--profile",
+    type=ProfileName(),
+    default="linux",
+    show_default=True,
+    help="What the engine is; see timewait profiles.",
 )
 @click.option(
     "--world",
@@ -54,7 +58,9 @@ Exit status: 0 every script passed, 1 one failed, 64 usage, 69 this machine cann
 @click.option("--strict", is_flag=True, help="What the stack sent and no line expected is a failure at the end, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
 @click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False), help="Write the results as JUnit's XML.")
-@click.option("--pcap", metavar="FOLDER", type=click.Path(file_okay=False), help="Write each script's packets as pcapng.")
+@click.option(
+    "--pcap", metavar="FOLDER", type=click.Path(file_okay=False), help="Write each script's packets as pcapng."
+)
 @click.option("--allow-shell", is_flag=True, help="With --world kernel: run the scripts' commands, in the namespace.")
 @click.option("--verbose", "-v", is_flag=True, help="Name the scripts that passed, too.")
 def script(
@@ -137,7 +143,9 @@ def _pairs(texts: tuple[str, ...], option: str, *, needs_value: bool = True) -> 
     for text in texts:
         name, equals, value = text.partition("=")
         if not name.strip() or (needs_value and not equals):
-            raise UsageError(f"{option} {text} lacks {'its name' if not name.strip() else 'a value'}", f"{option} NAME=VALUE")
+            raise UsageError(
+                f"{option} {text} lacks {'its name' if not name.strip() else 'a value'}", f"{option} NAME=VALUE"
+            )
         pairs[name.strip()] = value
     return pairs
 
