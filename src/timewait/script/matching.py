@@ -147,6 +147,8 @@ def bits(flags: Iterable[str]) -> int:
     value = 0
     for letter in flags:
         # A digit is the ACE field of RFC 9768, section 3.2: AE, CWR, ECE; AE has no bit here.
+        if letter not in _BITS and not letter.isdigit():
+            raise PacketError(f"the flag {letter} cannot be sent here", f"of {' '.join(_BITS)}")
         value |= (int(letter) & 3) << 6 if letter.isdigit() else _BITS[letter]
     return value
 
