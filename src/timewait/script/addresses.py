@@ -1,4 +1,4 @@
-"""The addresses of a script: its own option lines, or packetdrill's defaults (config.c)."""
+"""The addresses of a script and the MTU between them: its own option lines, or packetdrill's defaults (config.c)."""
 
 from ipaddress import ip_address, ip_interface
 from typing import Final
@@ -11,6 +11,17 @@ from timewait.script.world import Addresses
 # of the stack at random.
 _LOCAL: Final = {"ipv4": "192.168.0.1", "ipv6": "fd3d:fa7b:d17d::1"}
 _REMOTE: Final = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}
+
+# Headers and eight octets more: RFC 791 section 3.2 for version 4; less than RFC 8200 asks for is played all the same.
+_SMALLEST_MTU: Final = {"ipv4": 68, "ipv6": 88}
+
+
+def mtu_of(options: Options) -> int:
+    """Return the MTU.  Raises `UsageError` for one that no packet fits."""
+    smallest = _SMALLEST_MTU["ipv6" if options.ip_version == "ipv6" else "ipv4"]
+    if not smallest <= options.mtu <= 0xFFFF:
+        raise UsageError(f"--mtu={options.mtu}", f"from {smallest} to 65535")
+    return options.mtu
 
 
 def addresses_of(options: Options) -> Addresses:

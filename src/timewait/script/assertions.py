@@ -7,7 +7,7 @@ call, no attribute, no power.  Whatever it computes stays below 2^128 and ends a
 import itertools
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from timewait.script.mistake import near
@@ -241,14 +241,14 @@ class _Reader:
         while self.token == "or":
             self.step()
             nodes.append(self.both())
-        return nodes[0] if len(nodes) == 1 else lambda names: any(bool(node(names)) for node in nodes)
+        return nodes[0] if len(nodes) == 1 else lambda names: _first(nodes, names, True)
 
     def both(self) -> _Node:
         nodes = [self.negation()]
         while self.token == "and":
             self.step()
             nodes.append(self.negation())
-        return nodes[0] if len(nodes) == 1 else lambda names: all(bool(node(names)) for node in nodes)
+        return nodes[0] if len(nodes) == 1 else lambda names: _first(nodes, names, False)
 
     def negation(self) -> _Node:
         if self.token != "not":
@@ -321,6 +321,16 @@ class _Reader:
                 raise AssertionSyntaxError(offset, f"{token}(..) would be a call", "only arithmetic and comparisons")
             return lambda names: _named(token, names)
         raise self.wrong("a number, a name or (")
+
+
+def _first(nodes: Sequence[_Node], names: Names, truth: bool) -> Value:
+    """Return the first value with that truth, else the last: what `or` (True) and `and` (False) are in Python."""
+    value: Value = 0
+    for node in nodes:
+        value = node(names)
+        if bool(value) is truth:
+            break
+    return value
 
 
 def _named(name: str, names: Names) -> int:

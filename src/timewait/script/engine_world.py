@@ -12,7 +12,7 @@ from typing import Final
 from timewait.clock import SECOND, Duration, Instant
 from timewait.errors import TimewaitError
 from timewait.script import tcp_info
-from timewait.script.addresses import addresses_of
+from timewait.script.addresses import addresses_of, mtu_of
 from timewait.script.commands import Commands
 from timewait.script.engine_calls import Answer, Job, Process
 from timewait.script.syntax import Call, Script
@@ -31,6 +31,7 @@ from timewait.wire.segment import Segment
 _BOOTED: Final = 86_400 * SECOND
 # More than any exchange needs at one instant.
 _AT_ONCE: Final = 100_000
+
 _KINDS: Final = {
     icmp.Reason.NETWORK_UNREACHABLE: IcmpError.NETWORK_UNREACHABLE,
     icmp.Reason.HOST_UNREACHABLE: IcmpError.HOST_UNREACHABLE,
@@ -59,7 +60,7 @@ class EngineWorld:
         self.system = "freebsd" if any(name.startswith("net.inet.") for name in chosen.sysctls) else "linux"
         self.addresses = addresses_of(options)
         chance = Random(seed)
-        self.tcp = Stack(chosen, (self.addresses.local,), chance.randbytes(16), chance, options.mtu)
+        self.tcp = Stack(chosen, (self.addresses.local,), chance.randbytes(16), chance, mtu_of(options))
         self.process = Process(self)
         self.commands = Commands(self, self.process, PurePath(script.name).parent)
         self._now: Instant = _BOOTED

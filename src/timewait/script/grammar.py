@@ -28,6 +28,7 @@ WORDS: Mapping[str, str] = {
     "CODE": "%{ assert .. }%",
     "NUMBER": "a time in seconds",
     "PLUS": "",  # said by NUMBER
+    "_ANYTHING": "...",
     "STAR": "*",
     "TILDE": "~",
     "DIRECTION": "< or >",
@@ -87,12 +88,15 @@ def read(octets: bytes, name: str = "script", defines: Mapping[str, str] | Itera
         ScriptError: they are no script.
     """
     values = dict(defines) if isinstance(defines, Mapping) else dict.fromkeys(defines, "")
+    if len(octets) > LARGEST:
+        most = f"{LARGEST >> 10:,} KiB"
+        large = Mistake(
+            Place(1), f"this is more than {most}, too large for a script", f"a script is a text of at most {most}"
+        )
+        raise ScriptError(name, "", large)
+    source = Source(octets)
     try:
-        source = Source(octets, values)
-    except Mistake as mistake:
-        line = octets[:LARGEST].decode("latin-1").split("\n")[mistake.place.line - 1] if octets else ""
-        raise ScriptError(name, line if mistake.place != (1, 1) else "", mistake) from None
-    try:
+        source.choose(values)
         parts = _reader().parse(source.text, source.defined)
         return _script(name, source, parts)
     except UnexpectedInput as error:

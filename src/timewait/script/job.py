@@ -59,6 +59,13 @@ def run(job: Job) -> Result:
             world.close()
     except TimewaitError as error:
         return Result(path=job.path, error=(error.what, error.hint))
+    except Exception as error:  # one script's trouble is not the others'
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        where = f"{at.tb_frame.f_code.co_name}, line {at.tb_lineno}" if at is not None else "?"
+        fault = f"{job.path}: a fault of timewait itself: {type(error).__name__} in {where}: {error}"
+        return Result(path=job.path, error=(fault, "please report it, with the script"))
     return Result(path=job.path, outcome=outcome)
 
 

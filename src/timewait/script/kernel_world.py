@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from timewait.clock import MS, Duration, Instant
 from timewait.lab.kernel import KernelHost
-from timewait.script.addresses import addresses_of
+from timewait.script.addresses import addresses_of, mtu_of
 from timewait.script.calls import evaluate
 from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Script, Struct, Text
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError, UnknownCommandError
@@ -62,7 +62,7 @@ class KernelWorld:
         self.host = KernelHost()
         try:
             bits = 8 * len(self.addresses.local)
-            self._device = self.host.open_tun(TunSetup([(self._local, bits)], mtu=script.options.mtu))
+            self._device = self.host.open_tun(TunSetup([(self._local, bits)], mtu=mtu_of(script.options)))
         except BaseException:
             self.host.end()
             raise

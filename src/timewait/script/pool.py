@@ -27,19 +27,32 @@ class Pool:
         self._parts: dict[Future[list[Result]], int] = {}
         chunk = min(_CHUNK, max(1, len(jobs) // (4 * width)))
         if width > 1 and len(jobs) > 1:
+            # An interrupt in the middle would leave a lock held, and the end of this process waiting for it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             self._executor = ProcessPoolExecutor(min(width, len(jobs)), get_context("fork"), _prepare, (os.getpid(),))
             for start in range(0, len(jobs), chunk):
                 self._parts[self._executor.submit(_run, jobs[start : start + chunk])] = start
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
 
     def __enter__(self) -> "Pool":
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self._stop()
+        elif self._executor is not None:
+            self._executor.shutdown()
+
+    def _stop(self) -> None:
+        """Kill the processes: what they were doing is of no use any more."""
         if self._executor is not None:
-            processes = list((self._executor._processes or {}).values())
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            for process in processes if exception[0] is not None else ():
+            for process in list((self._executor._processes or {}).values()):
                 process.kill()
+            self._executor.shutdown(wait=False, cancel_futures=True)
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield each result as it comes, with its job's number.

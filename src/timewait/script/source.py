@@ -30,21 +30,24 @@ _VISIBLE = re.compile(r"[^\n]")
 class Source:
     """`text`: what the parser reads; `lines`: the script as it was; `defined`: names with their values, maybe empty."""
 
-    def __init__(self, octets: bytes, defines: Mapping[str, str]) -> None:
-        if len(octets) > LARGEST:
-            raise Mistake(
-                Place(1),
-                f"this is more than {LARGEST >> 10:,} KiB, too large for a script",
-                f"a packet script is a text of at most {LARGEST >> 10:,} KiB",
-            )
+    def __init__(self, octets: bytes) -> None:
         whole = _decoded(octets)
+        self.text = whole
+        self.defined: dict[str, str] = {}
         self.lines = tuple(whole.split("\n"))
-        self.defined = dict(defines)
         self._starts = [0]
         for line in self.lines:
             self._starts.append(self._starts[-1] + len(line) + 1)
-        self._check_characters(whole)
-        self.text = self._chosen(whole)
+
+    def choose(self, defines: Mapping[str, str]) -> None:
+        """Make the text ready: check its characters, blank comments and what the conditions leave out.
+
+        Raises:
+            Mistake: it is no text, or its conditions do not match.
+        """
+        self.defined = dict(defines)
+        self._check_characters(self.text)
+        self.text = self._chosen(self.text)
 
     def place(self, offset: int) -> Place:
         """Return where an offset into the text is."""
