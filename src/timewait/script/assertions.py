@@ -17,7 +17,8 @@ _LONGEST = 4096  # characters
 _LARGEST = 1 << 128
 _WIDEST_SHIFT = 64
 
-# include/uapi/linux/tcp.h of Linux, netinet/tcp.h of FreeBSD: TCPI_OPT_*, and include/net/tcp_states.h, netinet/tcp_fsm.h.
+# Linux: include/uapi/linux/tcp.h (TCPI_OPT_*, TCP_CA_*), include/net/tcp_states.h (TCP_*).
+# FreeBSD: netinet/tcp.h (TCPI_OPT_*, the first four alike), netinet/tcp_fsm.h (TCPS_*).
 CONSTANTS: Mapping[str, int] = {
     "True": 1,
     "False": 0,
