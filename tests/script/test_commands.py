@@ -1,4 +1,4 @@
-"""Commands that the engine's host answers: columns as sockstat.c prints them, statuses as grep(1) and sysctl(8) give."""
+"""Commands that the engine's host answers: columns as sockstat.c has them, statuses as grep(1) and sysctl(8) give."""
 
 from pathlib import Path
 
@@ -89,7 +89,8 @@ def test_a_setting_is_acted_on_or_refused() -> None:
     host.command("sysctl -w kern.ipc.maxsockbuf=4294967295")
     assert host.tcp.profile.window_scale == 14
     host.command("sysctl -w net.inet.tcp.rfc1323=0")
-    assert (host.tcp.profile.window_scale, host.tcp.profile.timestamps) == (None, False)
+    assert host.tcp.profile.window_scale is None
+    assert not host.tcp.profile.timestamps
     with pytest.raises(UnknownCommandError, match=r"net.inet.tcp.blackhole = 2: the engine cannot act on that"):
         host.command("sysctl -w net.inet.tcp.blackhole=2")
     with pytest.raises(UnknownCommandError) as caught:

@@ -101,7 +101,8 @@ def test_a_packet_that_differs_is_told_by_its_field(line: str, words: str) -> No
 
 
 def test_options_are_compared_in_their_order() -> None:
-    text = f"{LISTENING}\n+0 < S 0:0(0) win 32792 <mss 1000,nop,nop,sackOK>\n+0 > S. 0:0(0) ack 1 <mss 1460,sackOK,nop,nop>\n"
+    text = f"{LISTENING}\n+0 < S 0:0(0) win 32792 <mss 1000,nop,nop,sackOK>\n"
+    text += "+0 > S. 0:0(0) ack 1 <mss 1460,sackOK,nop,nop>\n"
     assert "live packet field tcp_options" in fault(text)
 
 

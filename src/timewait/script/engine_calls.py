@@ -181,7 +181,9 @@ def _bind(process: Process, call: Call) -> Job:
 
 
 def _listen(process: Process, call: Call) -> Job:
-    return _done(_result(process.host.tcp.listen(process.socket(call).handle, process.number(call, 1))))
+    backlog = process.number(call, 1)
+    # Below 0 is as many as the system has: a number without sign in Linux, solisten_proto() in FreeBSD.
+    return _done(_result(process.host.tcp.listen(process.socket(call).handle, backlog if backlog >= 0 else _LARGEST)))
 
 
 def _accept(process: Process, call: Call) -> Job:
@@ -473,7 +475,7 @@ def _poll(process: Process, call: Call) -> Job:
     def attempt() -> Answer | None:
         seen = []
         for item in items:
-            number = evaluate(item.fields["fd"], process.host.system)
+            number = evaluate(item.fields.get("fd", Number(-1)), process.host.system)
             asked = evaluate(item.fields.get("events", Number(0)), process.host.system)
             descriptor = process.open.get(number)
             mask = process.constant("POLLNVAL") if descriptor is None else _ready(process, descriptor)

@@ -36,6 +36,8 @@ _AT_ONCE: Final = 100_000
 _LOCAL: Final = {"ipv4": "192.168.0.1", "ipv6": "fd3d:fa7b:d17d::1"}
 _REMOTE: Final = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}
 
+# Headers and eight octets more: RFC 791 section 3.2 for version 4; less than RFC 8200 asks for is played all the same.
+_SMALLEST_MTU: Final = {"ipv4": 68, "ipv6": 88}
 _KINDS: Final = {
     icmp.Reason.NETWORK_UNREACHABLE: IcmpError.NETWORK_UNREACHABLE,
     icmp.Reason.HOST_UNREACHABLE: IcmpError.HOST_UNREACHABLE,
@@ -69,6 +71,8 @@ class EngineWorld:
             options.bind_port,
             options.connect_port,
         )
+        if not _SMALLEST_MTU[version] <= options.mtu <= 0xFFFF:
+            raise UsageError(f"--mtu={options.mtu}", f"from {_SMALLEST_MTU[version]} to 65535")
         chance = Random(seed)
         self.tcp = Stack(chosen, (self.addresses.local,), chance.randbytes(16), chance, options.mtu)
         self.process = Process(self)

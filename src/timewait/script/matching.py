@@ -5,7 +5,8 @@ and its timestamps nothing is known before it has sent them, so a `Flow` learns 
 those of packetdrill (run_packet.c, socket.h, tcp_options.c); when a packet has to come is for `play`.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -63,29 +64,33 @@ _ICMP4: Final[dict[tuple[str, str | None], tuple[int, int]]] = {
     ("unreachable", "host_prohibited"): (3, 10),
     ("unreachable", "net_unreachable_for_tos"): (3, 11),
     ("unreachable", "host_unreachable_for_tos"): (3, 12),
-    ("unreachable", "communication_prohibited"): (3, 13),
-    ("unreachable", "host_precedence_violation"): (3, 14),
+    ("unreachable", "packet_filtered"): (3, 13),
+    ("unreachable", "precedence_violation"): (3, 14),
     ("unreachable", "precedence_cutoff"): (3, 15),
     ("time_exceeded", None): (11, 0),
-    ("time_exceeded", "exceeded_ttl"): (11, 0),
-    ("time_exceeded", "exceeded_fragment_reassembly"): (11, 1),
+    ("time_exceeded", "ttl_exceeded_in_transit"): (11, 0),
+    ("time_exceeded", "frag_reass_exceeded"): (11, 1),
     ("parameter_problem", None): (12, 0),
 }
 _ICMP6: Final[dict[tuple[str, str | None], tuple[int, int]]] = {
     ("unreachable", None): (1, 0),
     ("unreachable", "no_route"): (1, 0),
-    ("unreachable", "net_unreachable"): (1, 0),
     ("unreachable", "admin_prohibited"): (1, 1),
     ("unreachable", "not_neighbour"): (1, 2),
     ("unreachable", "address_unreachable"): (1, 3),
-    ("unreachable", "host_unreachable"): (1, 3),
     ("unreachable", "port_unreachable"): (1, 4),
     ("packet_too_big", None): (2, 0),
-    ("unreachable", "frag_needed"): (2, 0),
     ("time_exceeded", None): (3, 0),
-    ("time_exceeded", "exceeded_ttl"): (3, 0),
+    ("time_exceeded", "exceeded_hop_limit"): (3, 0),
+    ("time_exceeded", "exceeded_frag_time"): (3, 1),
     ("parameter_problem", None): (4, 0),
+    ("parameter_problem", "header_field"): (4, 0),
+    ("parameter_problem", "unknown_next_header"): (4, 1),
+    ("parameter_problem", "unknown_option"): (4, 2),
 }
+# As tcpdump writes what has no name.
+_TYPE: Final = re.compile(r"type_(\d{1,3})")
+_CODE: Final = re.compile(r"code_(\d{1,3})")
 
 
 class PacketError(TimewaitError):
@@ -119,7 +124,6 @@ class Flow:
     live_isn: int = 0
     remote_isn: int = 0
     asked: int | None = None  # the number of the last bare SYN sent to the stack
-    acked: int | None = None  # the live number that the script acknowledged last
     stamps: dict[int, int] = field(default_factory=dict)  # timestamp as written -> as sent
     first_stamp: tuple[int, int] | None = None  # the first of these pairs
     last_stamp: int = 0
@@ -143,6 +147,8 @@ def bits(flags: Iterable[str]) -> int:
     value = 0
     for letter in flags:
         # A digit is the ACE field of RFC 9768, section 3.2: AE, CWR, ECE; AE has no bit here.
+        if letter not in _BITS and not letter.isdigit():
+            raise PacketError(f"the flag {letter} cannot be sent here", f"of {' '.join(_BITS)}")
         value |= (int(letter) & 3) << 6 if letter.isdigit() else _BITS[letter]
     return value
 
@@ -166,8 +172,6 @@ def inbound(packet: TcpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes
     offset = flow.local_offset(syn)
     if flags & ACK and not packet.absolute_ack:
         ack += offset
-    if flags & ACK:
-        flow.acked = ack & MASK
     options = tuple(_option(spec, flow, flags & ACK > 0, offset) for spec in packet.options or ())
     window = packet.window if isinstance(packet.window, int) else 0
     ports = packet.ports or (flow.remote_port, flow.local_port)
@@ -194,14 +198,11 @@ def inbound(packet: TcpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes
 def inbound_icmp(packet: IcmpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes:
     """Return the IP packet of an ICMP error about a segment of the flow.  Raises `PacketError`: no such error."""
     table = _ICMP4 if len(local) == 4 else _ICMP6
-    kind = table.get((packet.kind, packet.code))
+    kind = table.get((packet.kind, packet.code)) or _numbered(packet, table)
     if kind is None:
         names = ", ".join(" ".join(filter(None, each)) for each in table)
         raise PacketError(f"no ICMP error {packet.kind} {packet.code or ''} here", f"one of {names}")
-    if isinstance(packet.quoted_seq, int):
-        seq = packet.quoted_seq + flow.local_offset(False)
-    else:
-        seq = flow.live_isn if flow.acked is None else flow.acked
+    seq = flow.local_offset(False) + (packet.quoted_seq if isinstance(packet.quoted_seq, int) else 0)
     error = icmp.IcmpError(
         remote, local, flow.local_port, remote, flow.remote_port, seq & MASK, *kind, mtu=packet.mtu or 0
     )
@@ -209,6 +210,14 @@ def inbound_icmp(packet: IcmpPacket, flow: Flow, local: bytes, remote: bytes) ->
         return icmp.build(error)
     except ValueError as problem:
         raise PacketError(str(problem)) from None
+
+
+def _numbered(packet: IcmpPacket, table: Mapping[tuple[str, str | None], tuple[int, int]]) -> tuple[int, int] | None:
+    """Return type and code where the script writes one of them as a number."""
+    kind, code = _TYPE.fullmatch(packet.kind), _CODE.fullmatch(packet.code or "code_0")
+    named = table.get((packet.kind, None))
+    number = int(kind[1]) if kind else named[0] if named else None
+    return None if number is None or code is None else (number, int(code[1]))
 
 
 def _option(spec: OptionSpec, flow: Flow, ack: bool, offset: int) -> Option:

@@ -66,6 +66,9 @@ _BUFFER_DEFAULTS: Final = {
     ("freebsd", "send_buffer"): 32768,
 }
 _DEFAULT_MSS: Final = 536
+_LARGEST: Final = 0x7FFF_FFFF
+# do_tcp_setsockopt(), net/ipv4/tcp.c: TCP_MIN_MSS, MAX_TCP_WINDOW; linger2 below 0 is none at all.
+_RANGES: Final = {"TCP_MAXSEG": (88, 32767), "TCP_LINGER2": (-_LARGEST, _LARGEST), "TCP_NOTSENT_LOWAT": (0, 0xFFFF_FFFF)}
 
 
 def get_option(
@@ -117,6 +120,9 @@ def set_option(stack: Stack, system: str, handle: int, kept: dict[str, Expressio
     if isinstance(value, (Text, Struct)):
         raise UnknownCallError(f"{name}: a number is wanted")
     number = evaluate(value, system)
+    low, high = _RANGES.get(name, (0, _LARGEST))
+    if not low <= number <= high:
+        return Errno.EINVAL
     if name in _BUFFERS:
         if system == "linux":
             number = max(number, 2304 // 2)  # SOCK_MIN_RCVBUF, include/net/sock.h; twice the value is what one reads
