@@ -22,6 +22,7 @@ NAMES = {"tcpi_rtt": 10_000, "tcpi_snd_cwnd": 10, "tcpi_options": 7, "tcpi_zero"
         "assert (tcpi_rtt >\n 5)\nassert True",
         "assert not tcpi_zero and (tcpi_snd_cwnd > 11 or -tcpi_snd_cwnd == ~9)",
         "assert 1 << 4 == 0x10  # a comment",
+        'print "\\tcwnd; {}".format(tcpi_snd_cwnd)',
     ],
 )
 def test_what_holds(text: str) -> None:

@@ -68,7 +68,11 @@ _BUFFER_DEFAULTS: Final = {
 _DEFAULT_MSS: Final = 536
 _LARGEST: Final = 0x7FFF_FFFF
 # do_tcp_setsockopt(), net/ipv4/tcp.c: TCP_MIN_MSS, MAX_TCP_WINDOW; linger2 below 0 is none at all.
-_RANGES: Final = {"TCP_MAXSEG": (88, 32767), "TCP_LINGER2": (-_LARGEST, _LARGEST), "TCP_NOTSENT_LOWAT": (0, 0xFFFF_FFFF)}
+_RANGES: Final = {
+    "TCP_MAXSEG": (88, 32767),
+    "TCP_LINGER2": (-_LARGEST, _LARGEST),
+    "TCP_NOTSENT_LOWAT": (0, 0xFFFF_FFFF),
+}
 
 
 def get_option(
