@@ -333,8 +333,8 @@ class Profile:
     quick_acks: int = 0
     """Segments acknowledged at once at the start of a connection."""
     fin_ack_delayed: bool = False
-    """Whether the ACK of a FIN may wait as that of data does: once both sides have sent data, or after text of the
-    peer's that is acknowledged."""
+    """Whether the ACK of a FIN may wait as that of data does: once both sides have sent data, or after acknowledged
+    text of the peer's."""
     zero_window_probe: ZeroWindowProbe = ZeroWindowProbe.OCTET
     keepalive_idle: Duration = 7200 * SECOND
     keepalive_interval: Duration = 75 * SECOND

@@ -92,7 +92,7 @@ PROFILE: Final[Profile] = derive(
         "quick_acks": (16, "read: TCP_MAX_QUICKACKS, include/net/tcp.h"),
         "fin_ack_delayed": (
             True,
-            "measured: after a request and its response the FIN is acknowledged 40 ms later; after a request alone, too",
+            "measured: 40 ms later after a request and its response; after a request alone: tcp_basic_server.pkt",
         ),
         "zero_window_probe": (ZeroWindowProbe.OLD_ACK, "read: tcp_xmit_probe_skb(), net/ipv4/tcp_output.c"),
         "keepalive_probes": (9, "read: TCP_KEEPALIVE_PROBES, include/net/tcp.h"),
