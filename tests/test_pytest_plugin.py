@@ -30,7 +30,7 @@ def test_scripts_are_tests(tmp_path: Path) -> None:
     done = pytest_in(project(tmp_path), "--timewait-scripts", "scripts", "--timewait-profile", "freebsd")
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
-    assert "bad.pkt:4: error handling packet: live packet field tcp_window_size: expected: 1" in done.stdout
+    assert "bad.pkt:4: error handling packet: live packet field tcp_window: expected: 1" in done.stdout
     assert "actual packet: " in done.stdout
     assert "Traceback" not in done.stdout
 

@@ -96,7 +96,8 @@ def test_option_lines() -> None:
     assert (options.mtu, options.speed, options.bind_port, options.connect_port) == (9000, 100_000_000, 1, 65535)
     assert (options.local_ip, options.remote_ip) == ("fd::1", "fd::3")
     assert (options.gateway_ip, options.netmask_ip) == ("192.168.0.2", "255.255.0.0")
-    assert (options.init_scripts, options.non_fatal) == (("a.sh", "b.sh"), {"packet", "syscall"})
+    assert options.init_scripts == ("a.sh", "b.sh")
+    assert options.non_fatal == {"packet", "syscall"}
     assert options.tcp_ts_tick == MS
 
 
@@ -105,7 +106,8 @@ def test_option_lines() -> None:
     [({}, ["2", "4"]), ({"A": ""}, ["1", "2"]), ({"B": ""}, ["2", "3"]), ({"A": "", "B": ""}, ["1", "2"])],
 )
 def test_conditions_by_names_given(defines: dict[str, str], kept: list[str]) -> None:
-    text = "#ifdef A\n0 f(1) = 0\n#endif\n0 f(2) = 0\n#ifndef A\n#ifdef B // inner\n0 f(3) = 0\n#else\n0 f(4) = 0\n#endif\n#endif\n"
+    text = "#ifdef A\n0 f(1) = 0\n#endif\n0 f(2) = 0\n"
+    text += "#ifndef A\n#ifdef B // inner\n0 f(3) = 0\n#else\n0 f(4) = 0\n#endif\n#endif\n"
     calls = [event.action for event in read(text, **defines).events]
     assert [one.arguments[0] for one in calls if isinstance(one, Call)] == [Number(int(n), n) for n in kept]
 
@@ -455,13 +457,15 @@ WHOLE = """--ip_version=ipv6
 
 
 def never_breaks(octets: bytes) -> None:
+    found: ScriptError | None = None
     try:
         grammar.read(octets, "t.pkt", {"X": ""})
     except ScriptError as error:
-        where = error.what.split(":", 3)
-        assert int(where[1]) >= 1
-        assert int(where[2]) >= 1
-        assert error.problem
+        found = error
+    if found is not None:
+        where = found.what.split(":", 3)
+        assert min(int(where[1]), int(where[2])) >= 1
+        assert found.problem
 
 
 @settings(max_examples=400, deadline=None)

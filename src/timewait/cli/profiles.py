@@ -25,6 +25,7 @@ class ProfileName(click.ParamType[str]):
     name = "name"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the profiles whose names begin so."""
         from timewait.tcp.profiles import names
 
         return [CompletionItem(name) for name in names() if name.startswith(incomplete)]

@@ -10,7 +10,7 @@ from lark import Token, Transformer
 
 from timewait.clock import SECOND
 from timewait.script import assertions, ip_fields
-from timewait.script.mistake import Mistake
+from timewait.script.mistake import MistakeError
 from timewait.script.syntax import (
     ANY,
     ANYTHING,
@@ -51,12 +51,12 @@ def place(token: Token) -> Place:
 
 
 def number(token: Token, *, below: int | None = None, what: str = "number") -> int:
-    """Return the value of an INT; a Mistake where it is longer than any field, or not within [0, below)."""
+    """Return the value of an INT; a MistakeError where it is longer than any field, or not within [0, below)."""
     if len(token) > _LONGEST_NUMBER:
-        raise Mistake(place(token), f"a {what} of {len(token)} digits is too large")
+        raise MistakeError(place(token), f"a {what} of {len(token)} digits is too large")
     value = int(token)
     if below is not None and not 0 <= value < below:
-        raise Mistake(place(token), f"{what} {value} is out of range", f"from 0 to {below - 1}")
+        raise MistakeError(place(token), f"{what} {value} is out of range", f"from 0 to {below - 1}")
     return value
 
 
@@ -64,7 +64,7 @@ def _time(token: Token) -> int:
     """Return a time in nanoseconds."""
     whole, _, rest = token.partition(".")
     if len(whole) > 9:
-        raise Mistake(place(token), f"{token} seconds is too long a time", "times are seconds, such as 0.1")
+        raise MistakeError(place(token), f"{token} seconds is too long a time", "times are seconds, such as 0.1")
     return int(whole or 0) * SECOND + int((rest + "000000000")[:9])
 
 
@@ -96,17 +96,19 @@ class Builder(Transformer[Token, Any]):
         (token, when), action = parts
         if (when.latest is not None or when.kind is TimeKind.ANY) and getattr(action, "inbound", True):
             said = "a time range" if when.latest is not None else "the time *"
-            raise Mistake(place(token), f"{said} is for packets that the stack sends (>)", "write one time")
+            raise MistakeError(place(token), f"{said} is for packets that the stack sends (>)", "write one time")
         return Event(place=place(token), when=when, action=action)
 
     def blocking_event(self, parts: list[Any]) -> Event:
         (token, when), plus, until, call = parts
         if when.latest is not None or when.kind is TimeKind.ANY:
-            raise Mistake(place(token), "a call begins at one time", "such as +0...0.2 connect(..)")
+            raise MistakeError(place(token), "a call begins at one time", "such as +0...0.2 connect(..)")
         kind = TimeKind.RELATIVE if plus else when.kind
         end = When(kind, _time(until))
         if kind is when.kind and end.time < when.time:
-            raise Mistake(place(until), "the call would end before it begins", "+0...0.2: begins now, ends 0.2 s later")
+            raise MistakeError(
+                place(until), "the call would end before it begins", "+0...0.2: begins now, ends 0.2 s later"
+            )
         return Event(place=place(token), when=when, action=call, until=end)
 
     def when(self, parts: list[Any]) -> tuple[Token, When]:
@@ -116,10 +118,10 @@ class Builder(Transformer[Token, Any]):
     def when_range(self, parts: list[Any]) -> tuple[Token, When]:
         plus, first, plus_too, last = parts
         if (plus is None) != (plus_too is None):
-            raise Mistake(place(plus_too or last), "one end of the range is relative, the other is not", "+.1~+.2")
+            raise MistakeError(place(plus_too or last), "one end of the range is relative, the other is not", "+.1~+.2")
         earliest, latest = _time(first), _time(last)
         if latest < earliest:
-            raise Mistake(place(last), "the range is backwards", "the earlier time comes first")
+            raise MistakeError(place(last), "the range is backwards", "the earlier time comes first")
         return plus or first, When(TimeKind.RELATIVE if plus else TimeKind.ABSOLUTE, earliest, latest)
 
     def when_any(self, parts: list[Token]) -> tuple[Token, When]:
@@ -134,7 +136,7 @@ class Builder(Transformer[Token, Any]):
         try:
             assertions.read(text)
         except assertions.AssertionSyntaxError as error:
-            raise Mistake(_inside(token, 2 + error.offset), error.problem, error.hint) from None
+            raise MistakeError(_inside(token, 2 + error.offset), error.problem, error.hint) from None
         return Assertions(text.strip())
 
     # --- packets ---
@@ -146,17 +148,23 @@ class Builder(Transformer[Token, Any]):
         said: dict[str, Any] = {}
         for token, value, exact in fields:
             if token in said:
-                raise Mistake(place(token), f"{token} is said twice")
+                raise MistakeError(place(token), f"{token} is said twice")
             said[token] = value
             if exact:
                 said["absolute_ack"] = True
         if inbound and options is ANY:
-            raise Mistake(place(direction), "<...> is for packets that the stack sends (>)", "name the options to send")
+            raise MistakeError(
+                place(direction), "<...> is for packets that the stack sends (>)", "name the options to send"
+            )
         if inbound and first is ANY:
-            raise Mistake(place(seq), "...(len) is for packets that the stack sends (>)", "say the sequence number")
+            raise MistakeError(
+                place(seq), "...(len) is for packets that the stack sends (>)", "say the sequence number"
+            )
         for name in ("win", "ack"):
             if said.get(name) is ANY and inbound:
-                raise Mistake(place(direction), f"{name} ... is for packets that the stack sends (>)", "say the number")
+                raise MistakeError(
+                    place(direction), f"{name} ... is for packets that the stack sends (>)", "say the number"
+                )
         return TcpPacket(
             inbound=inbound,
             flags=_flags(flags),
@@ -180,10 +188,10 @@ class Builder(Transformer[Token, Any]):
         exact = absolute == ["!"]
         if value is ANY:
             if token == "urg":
-                raise Mistake(place(token), "urg takes a number")
+                raise MistakeError(place(token), "urg takes a number")
             return token, ANY, False
         if exact and token != "ack":
-            raise Mistake(place(absolute[0]), f"{token} has no absolute form", "! follows sequence numbers")
+            raise MistakeError(place(absolute[0]), f"{token} has no absolute form", "! follows sequence numbers")
         return token, number(value, below=_U32 if token == "ack" else _U16, what=str(token)), exact
 
     def any(self, parts: list[Token]) -> Match:
@@ -255,13 +263,13 @@ class Builder(Transformer[Token, Any]):
     def number(self, parts: list[Token]) -> Number:
         token = parts[0]
         if len(token) > _LONGEST_NUMBER:
-            raise Mistake(place(token), f"a number of {len(token)} digits is too large")
+            raise MistakeError(place(token), f"a number of {len(token)} digits is too large")
         return Number(int(token, 16) if token.type == "HEX" else int(token), str(token))
 
     def between(self, parts: list[Token]) -> Between:
         low, high = number(parts[0]), number(parts[1])
         if high < low:
-            raise Mistake(place(parts[1]), "the range is backwards", "the smaller number comes first")
+            raise MistakeError(place(parts[1]), "the range is backwards", "the smaller number comes first")
         return Between(low, high)
 
     between_result = between
@@ -294,7 +302,7 @@ class Builder(Transformer[Token, Any]):
         for token, value in parts[0] or ():
             name = str(len(fields)) if token is None else str(token)
             if name in fields:
-                raise Mistake(place(token), f"the field {name} is given twice")
+                raise MistakeError(place(token), f"the field {name} is given twice")
             fields[name] = value
         return Struct(fields)
 
@@ -318,13 +326,15 @@ def _flags(token: Token) -> frozenset[str]:
     digits = [letter for letter in token if letter.isdigit()]
     for letter in token:
         if letter not in _FLAGS and letter not in "01234567":
-            raise Mistake(
+            raise MistakeError(
                 place(token),
                 f"{letter!r} is no TCP flag",
                 "S F R P . (ACK) U E (ECE) W (CWR) A (AE), a digit for ACE; - for none",
             )
     if len(digits) > 1 or (digits and set("EWCA") & set(token)) or len(set(token)) < len(token):
-        raise Mistake(place(token), f"{token} names a flag twice", "each flag once; ACE as a digit, or as A, W and E")
+        raise MistakeError(
+            place(token), f"{token} names a flag twice", "each flag once; ACE as a digit, or as A, W and E"
+        )
     return frozenset(token)
 
 
@@ -332,17 +342,17 @@ def _sequence(token: Token) -> tuple[int | Match, int, bool]:
     match = _SEQ.fullmatch(token)
     assert match is not None, token
     if max(len(part or "") for part in match.groups()) > _LONGEST_NUMBER:
-        raise Mistake(place(token), "a sequence number of so many digits is too large")
+        raise MistakeError(place(token), "a sequence number of so many digits is too large")
     length = int(match[3])
     if length >= _U16:
-        raise Mistake(place(token), f"a segment cannot carry {length} octets", "at most 65535")
+        raise MistakeError(place(token), f"a segment cannot carry {length} octets", "at most 65535")
     if match[1] is None:
         return ANY, length, False
     first, last = int(match[1]), int(match[2])
     if first >= _U32 or last >= _U32:
-        raise Mistake(place(token), "a sequence number is out of range", f"from 0 to {_U32 - 1}")
+        raise MistakeError(place(token), "a sequence number is out of range", f"from 0 to {_U32 - 1}")
     if (last - first) % _U32 != length:
-        raise Mistake(
+        raise MistakeError(
             place(token),
             f"{first}:{last} is a length of {(last - first) % _U32}, and {length} is written",
             f"{first}:{(first + length) % _U32}({length})",
@@ -354,7 +364,7 @@ def _quotation(token: Token) -> tuple[int | Match, int | Match]:
     inner = token[1:-1].strip()
     match = _SEQ.fullmatch(inner)
     if match is None or match[1] is None:
-        raise Mistake(place(token), f"{inner!r} is no quotation of a TCP segment", "such as [1:1001(1000)]")
+        raise MistakeError(place(token), f"{inner!r} is no quotation of a TCP segment", "such as [1:1001(1000)]")
     first, length, _ = _sequence(token.update(value=inner))
     return first, length
 

@@ -15,7 +15,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from timewait.script import option_lines
 from timewait.script.builder import Builder, place
-from timewait.script.mistake import Mistake, ScriptError
+from timewait.script.mistake import MistakeError, ScriptError
 from timewait.script.source import LARGEST, Source
 from timewait.script.syntax import Event, Place, Script
 
@@ -76,7 +76,7 @@ def load(path: str, defines: Mapping[str, str] | Iterable[str] = ()) -> Script:
         with Path(path).open("rb") as file:
             octets = file.read(LARGEST + 1)
     except OSError as error:
-        raise ScriptError(path, "", Mistake(Place(1), f"the file cannot be read: {error.strerror}")) from None
+        raise ScriptError(path, "", MistakeError(Place(1), f"the file cannot be read: {error.strerror}")) from None
     return read(octets, path, defines)
 
 
@@ -90,7 +90,7 @@ def read(octets: bytes, name: str = "script", defines: Mapping[str, str] | Itera
     values = dict(defines) if isinstance(defines, Mapping) else dict.fromkeys(defines, "")
     if len(octets) > LARGEST:
         most = f"{LARGEST >> 10:,} KiB"
-        large = Mistake(
+        large = MistakeError(
             Place(1), f"this is more than {most}, too large for a script", f"a script is a text of at most {most}"
         )
         raise ScriptError(name, "", large)
@@ -101,7 +101,7 @@ def read(octets: bytes, name: str = "script", defines: Mapping[str, str] | Itera
         return _script(name, source, parts)
     except UnexpectedInput as error:
         raise ScriptError(name, *_explained(error, source)) from None
-    except Mistake as mistake:
+    except MistakeError as mistake:
         raise ScriptError(name, source.line(mistake.place), mistake) from None
 
 
@@ -113,16 +113,18 @@ def _script(name: str, source: Source, parts: list[Any]) -> Script:
     for part in parts:
         if isinstance(part, Event):
             if commands[True]:
-                raise Mistake(commands[True][0][0], "a command between events needs a time", "such as +0 `sysctl ..`")
+                raise MistakeError(
+                    commands[True][0][0], "a command between events needs a time", "such as +0 `sysctl ..`"
+                )
             events.append(part)
         elif part[0] == "command":
             commands[bool(events)].append((place(part[1]), part[1][1:-1]))
         elif events:
-            raise Mistake(place(part[1]), "an option line after an event", "option lines stand at the top")
+            raise MistakeError(place(part[1]), "an option line after an event", "option lines stand at the top")
         else:
             options.append(part[1])
     if not events:
-        raise Mistake(Place(1), "the script has no events", "such as: 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3")
+        raise MistakeError(Place(1), "the script has no events", "such as: 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3")
     starts = [*(source.offset(event.place) for event in events), len(source.text)]
     if commands[True]:
         starts[-1] = source.offset(commands[True][0][0])
@@ -165,7 +167,7 @@ class _Reader:
     def _open(self, token: Token) -> Token:
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise Mistake(place(token), "brackets are nested too deeply", f"at most {_DEEPEST} levels")
+            raise MistakeError(place(token), "brackets are nested too deeply", f"at most {_DEEPEST} levels")
         return token
 
     def _close(self, token: Token) -> Token:
@@ -196,10 +198,10 @@ def _reader() -> _Reader:
 
 def _unsupported(token: Token) -> Token:
     hint = "packets are TCP segments and ICMP messages; see the reference for what is not supported"
-    raise Mistake(place(token), f"{token} packets are not supported", hint)
+    raise MistakeError(place(token), f"{token} packets are not supported", hint)
 
 
-def _explained(error: UnexpectedInput, source: Source) -> tuple[str, Mistake]:
+def _explained(error: UnexpectedInput, source: Source) -> tuple[str, MistakeError]:
     """Return the line and what was expected in it, in words."""
     if isinstance(error, UnexpectedToken):
         found = f"{str(error.token)[:40]!r}" if error.token.type != "$END" else "the end of the file"
@@ -211,7 +213,7 @@ def _explained(error: UnexpectedInput, source: Source) -> tuple[str, Mistake]:
         at = Place(error.line, error.column)
         rest = source.line(at)[at.column - 1 :]
         if opened := next((mark for mark in _ENDS if rest.startswith(mark)), None):
-            return source.line(at), Mistake(at, f"{opened} has no end", f"it ends with {_ENDS[opened]}")
+            return source.line(at), MistakeError(at, f"{opened} has no end", f"it ends with {_ENDS[opened]}")
         found = repr(rest.split()[0][:40]) if rest.split() else "the end of the line"
         names = set(error.allowed or ())
     expected = [word for name, word in WORDS.items() if name in names and word]
@@ -222,7 +224,7 @@ def _explained(error: UnexpectedInput, source: Source) -> tuple[str, Mistake]:
         hint = "after the flags: first:last(length), such as 0:0(0)"
     elif "NUMBER" in names and len(expected) > 3:
         hint = "an event begins with its time: 0.1, +0.1, +0~+.1 or *"
-    return source.line(at), Mistake(at, f"expected {_listed(expected)}, found {found}", hint)
+    return source.line(at), MistakeError(at, f"expected {_listed(expected)}, found {found}", hint)
 
 
 def _listed(words: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from lark import Token
 
-from timewait.script.mistake import Mistake, near
+from timewait.script.mistake import MistakeError, near
 from timewait.script.syntax import NO_IP_FIELDS, IpFields, Place
 
 _ECN = ("noecn", "ect0", "ect1", "ect01", "ce")
@@ -26,16 +26,16 @@ def read(token: Token | None, *, inbound: bool) -> IpFields:
     for item in token[1:-1].split(","):
         name, value = _one(item.split(), at)
         if name in said:
-            raise Mistake(at, f"{item.strip()}: that field is said already", "each field once")
+            raise MistakeError(at, f"{item.strip()}: that field is said already", "each field once")
         said[name] = value
     ecn, tos, dscp = said.get("ecn"), said.get("tos"), said.pop("dscp", None)
     if dscp is not None:
         if tos is not None or ecn == "ect01":
-            raise Mistake(at, "dscp goes with an exact ecn, or alone", "such as [dscp af11, ecn ect0]")
+            raise MistakeError(at, "dscp goes with an exact ecn, or alone", "such as [dscp af11, ecn ect0]")
         bits = ("noecn", "ect1", "ect0", "ce").index(str(ecn or "noecn"))
         said = {key: value for key, value in said.items() if key != "ecn"} | {"tos": (int(dscp) << 2) | bits}
     if ecn == "ect01" and inbound:
-        raise Mistake(at, "[ect01] is for packets that the stack sends (>)", "ect0 or ect1")
+        raise MistakeError(at, "[ect01] is for packets that the stack sends (>)", "ect0 or ect1")
     return IpFields(**said)  # type: ignore[arg-type]  # names and types as _one gives them
 
 
@@ -47,7 +47,7 @@ def _one(words: list[str], at: Place) -> tuple[str, str | int]:
         return "ecn", name
     if name == "dscp" and len(words) == 2:
         if words[1].lower() not in _DSCP:
-            raise Mistake(at, f"unknown dscp {words[1]!r}", near(words[1], _DSCP, "known"))
+            raise MistakeError(at, f"unknown dscp {words[1]!r}", near(words[1], _DSCP, "known"))
         return "dscp", _DSCP[words[1].lower()]
     if name in _NUMBERS and len(words) == 2:
         field, below = _NUMBERS[name]
@@ -56,7 +56,9 @@ def _one(words: list[str], at: Place) -> tuple[str, str | int]:
         except ValueError:
             value = -1
         if not 0 <= value < below:
-            raise Mistake(at, f"{name} {words[1][:20]!r} is out of range", f"from 0 to {below - 1}, such as 0x10")
+            raise MistakeError(at, f"{name} {words[1][:20]!r} is out of range", f"from 0 to {below - 1}, such as 0x10")
         return field, value
     known = (*_ECN, *_NUMBERS, "dscp")
-    raise Mistake(at, f"expected a field of the IP header, found {' '.join(words)[:40]!r}", near(name, known, "known"))
+    raise MistakeError(
+        at, f"expected a field of the IP header, found {' '.join(words)[:40]!r}", near(name, known, "known")
+    )

@@ -83,7 +83,8 @@ def _world(job: Job, script: Script) -> World:
     if job.world == "kernel":
         from timewait.script.kernel_world import KernelWorld
 
-        return KernelWorld(script, allow_shell=job.allow_shell)
+        kernel: World = KernelWorld(script, allow_shell=job.allow_shell)
+        return kernel
     from timewait.script.engine_world import EngineWorld
 
     return EngineWorld(script, profile=job.profile, settings=job.settings)

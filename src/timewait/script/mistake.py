@@ -9,7 +9,7 @@ from timewait.script.syntax import Place
 _WIDEST = 160  # of a line that is shown; a longer one is cut around the caret
 
 
-class Mistake(Exception):
+class MistakeError(Exception):
     """What is wrong at a place, before it is known in which file."""
 
     def __init__(self, place: Place, problem: str, hint: str = "") -> None:
@@ -22,7 +22,7 @@ class Mistake(Exception):
 class ScriptError(UsageError):
     """A script that cannot be read.  `what`: FILE:LINE:COLUMN and the problem, then the line, then a caret."""
 
-    def __init__(self, name: str, line: str, mistake: Mistake) -> None:
+    def __init__(self, name: str, line: str, mistake: MistakeError) -> None:
         self.name = name
         self.place = mistake.place
         self.problem = mistake.problem

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from timewait.clock import US
-from timewait.script.mistake import Mistake, near
+from timewait.script.mistake import MistakeError, near
 from timewait.script.syntax import Options, Place
 
 _IP_VERSIONS = ("ipv4", "ipv6", "ipv4-mapped-ipv6")
@@ -98,17 +98,17 @@ def read(lines: Iterable[tuple[Place, str]], defined: Iterable[str]) -> Options:
             continue
         if name not in OPTIONS:
             known = [f"--{option}" for option in (*OPTIONS, "define")]
-            raise Mistake(place, f"unknown option --{name}", near(f"--{name}", known, "options"))
+            raise MistakeError(place, f"unknown option --{name}", near(f"--{name}", known, "options"))
         field, reader = OPTIONS[name]
         if not equals and name not in _BARE:
-            raise Mistake(place, f"--{name} lacks its value", f"--{name}=VALUE")
+            raise MistakeError(place, f"--{name} lacks its value", f"--{name}=VALUE")
         if len(value) > 1 and value[0] == value[-1] == '"':
             value = value[1:-1]
         try:
             meant = reader(value)
         except _BadError as error:
             at = Place(place.line, place.column + text.find("=") + 1)
-            raise Mistake(at, f"--{name} cannot be {value[:40]!r}", f"it takes {error}") from None
+            raise MistakeError(at, f"--{name} cannot be {value[:40]!r}", f"it takes {error}") from None
         if field is not None:
             said[field] = meant
     return Options(**said)

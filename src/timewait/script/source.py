@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from timewait.script.mistake import Mistake
+from timewait.script.mistake import MistakeError
 from timewait.script.syntax import Place
 
 LARGEST = 1 << 20  # octets; the longest script known to the author has 60 kB
@@ -43,7 +43,7 @@ class Source:
         """Make the text ready: check its characters, blank comments and what the conditions leave out.
 
         Raises:
-            Mistake: it is no text, or its conditions do not match.
+            MistakeError: it is no text, or its conditions do not match.
         """
         self.defined = dict(defines)
         self._check_characters(self.text)
@@ -64,14 +64,14 @@ class Source:
 
     def _check_characters(self, whole: str) -> None:
         if found := _CONTROL.search(whole):
-            raise Mistake(
+            raise MistakeError(
                 self.place(found.start()),
                 f"octet 0x{ord(found[0]):02x} does not belong in a text",
                 "is this a packet script? a binary file is not",
             )
         for number, line in enumerate(self.lines, 1):
             if len(line) > _LONGEST_LINE:
-                raise Mistake(
+                raise MistakeError(
                     Place(number, _LONGEST_LINE + 1),
                     f"a line of {len(line):,} characters is too long",
                     "break the line",
@@ -87,7 +87,7 @@ class Source:
             parts.append(_kept(whole[end : piece.start()], counts))
             end = piece.end()
             if piece["open"] is not None:
-                raise Mistake(
+                raise MistakeError(
                     self.place(piece.start()), "this comment has no end", "/* .. */, or // up to the line's end"
                 )
             if piece["line"] is not None:
@@ -99,7 +99,7 @@ class Source:
                 self.defined[piece["name"]] = piece["value"] or ""
             parts.append(_kept(piece[0], counts))
         if conditions:
-            raise Mistake(conditions[-1][0], "this condition has no #endif", "#ifdef NAME .. #else .. #endif")
+            raise MistakeError(conditions[-1][0], "this condition has no #endif", "#ifdef NAME .. #else .. #endif")
         return "".join(parts) + whole[end:]
 
     def _directive(self, piece: re.Match[str], conditions: list[tuple[Place, bool, bool]]) -> None:
@@ -109,18 +109,18 @@ class Source:
         place = self.place(piece.start("line") - 1)
         if word in ("ifdef", "ifndef"):
             if len(words) < 2:
-                raise Mistake(place, f"#{word} names nothing", "#ifdef NAME, where NAME comes from --define NAME")
+                raise MistakeError(place, f"#{word} names nothing", "#ifdef NAME, where NAME comes from --define NAME")
             conditions.append((place, (words[1] in self.defined) == (word == "ifdef"), False))
         elif word in ("else", "endif"):
             if not conditions:
-                raise Mistake(place, f"#{word} without #ifdef", "#ifdef NAME .. #else .. #endif")
+                raise MistakeError(place, f"#{word} without #ifdef", "#ifdef NAME .. #else .. #endif")
             start, counts, seen = conditions.pop()
             if word == "else":
                 if seen:
-                    raise Mistake(place, "a second #else", "#ifdef NAME .. #else .. #endif")
+                    raise MistakeError(place, "a second #else", "#ifdef NAME .. #else .. #endif")
                 conditions.append((start, not counts, True))
         elif word in ("if", "elif") or difflib.get_close_matches(word, _DIRECTIVES, 1, 0.8):
-            raise Mistake(
+            raise MistakeError(
                 place, f"there is no #{word}", "#ifdef, #ifndef, #else, #endif; a comment has a blank after the #"
             )
 
