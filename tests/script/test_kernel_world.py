@@ -68,10 +68,9 @@ def failure(result: Result) -> Failure:
         SERVER + CLOSES_FIRST,
         CLIENT + "+0...0.2 read(3, ..., 1000) = 500\n+.2 < P. 1:501(500) ack 1 win 65535\n+0 > . 1:1(0) ack 501\n",
         SERVER + "+0 < R. 1:1(0) ack 1 win 0\n+0 read(4, ..., 1) = -1 ECONNRESET (Connection reset by peer)\n",
-        SERVER
-        + "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n+0 close(4) = 0\n+0 > R. 1:1(0) ack 1\n",
-        SERVER + "+0 < P. 1:11(10) ack 1 win 257\n+0 > . 1:1(0) ack 11\n"
-        "+0 close(4) = 0\n+0 > R. 1:1(0) ack 11\n",
+        SERVER + "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n"
+        "+0 close(4) = 0\n+0 > R. 1:1(0) ack 1\n",
+        SERVER + "+0 < P. 1:11(10) ack 1 win 257\n+0 > . 1:1(0) ack 11\n+0 close(4) = 0\n+0 > R. 1:1(0) ack 11\n",
         SERVER + "+0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLOUT}], 1, 0) = 1\n"
         "+0 < F. 1:1(0) ack 1 win 257\n+0~+.1 > . 1:1(0) ack 2\n+0 read(4, ..., 10) = 0\n+0 shutdown(4, SHUT_WR) = 0\n"
         "+0 > F. 1:1(0) ack 2\n",
