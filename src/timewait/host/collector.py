@@ -157,13 +157,19 @@ def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snap
     )
 
 
-def own_end(source: Endpoint) -> tuple[bool, dict[str, int]]:
-    """Return whether a local address is here, and how many sockets hold the local port, by state."""
+def own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int], dict[str, int] | None]:
+    """Return whether a local address is here, and how many sockets hold the local port, by state.
+
+    The third counts those towards `to` alone; None where no whole pair was named.
+    """
     held: dict[str, int] = {}
+    pair: dict[str, int] = {}
     if source.port:
         for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState(), local_port=source.port):
             held[row.state] = held.get(row.state, 0) + 1
-    return machine.has_address(source.address), held
+            if row.peer == to and row.local == source:
+                pair[row.state] = pair.get(row.state, 0) + 1
+    return machine.has_address(source.address), held, pair if to and to.port and source.port else None
 
 
 def _inodes(budget: Budget) -> set[int]:
