@@ -18,7 +18,7 @@ from timewait.host.snapshot_file import from_text
 from timewait.lab.host import Outcome
 from timewait.lab.kernel import KernelHost
 from timewait.system.census import CELL_MS
-from troubles import ends, look, narrow
+from troubles import TROUBLES, ends, look, narrow
 
 
 def cells_of(ages_ms: list[int]) -> tuple[tuple[int, int], ...]:
@@ -103,7 +103,7 @@ def test_eight_services_with_known_schedules_are_reconstructed_within_the_band(t
                     host.close(server)
                     closed.append(host.close(client))
             host.wait(100 * MS)
-        seen = look(host, tmp_path)
+        seen = look(host, tmp_path, TROUBLES["quiet"])
     now = seen.taken_ns - (time.time_ns() - time.monotonic_ns())
     rows = {row.port: row for row in seen.populations if row.state == "TIME-WAIT"}
     for at, closed in zip(services, truth, strict=True):

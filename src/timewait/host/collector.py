@@ -13,6 +13,7 @@ from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
 from timewait.host.budget import Budget, budgets, pool_of, ports_of
 from timewait.host.limits import Limits
+from timewait.host.restarts import restarts
 from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot, split
 from timewait.system import census, counters, machine, owners, sysctl
 from timewait.system.netlink import DumpState
@@ -78,6 +79,7 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
         interval_s=time.monotonic() - began if interval_s > 0 else 0.0,
         moved=moved,
     )
+    looked = looked._replace(restarts=restarts(looked, limits or Limits(), missing))
     return _with_owners(_with_crowds(looked, limits or Limits(), missing), limits or Limits(), missing)
 
 

@@ -28,6 +28,8 @@ class Limits(NamedTuple):
     close_wait: int = 30  # CLOSE-WAIT of one service or destination, and more than its ESTABLISHED: warning
     buckets: float = 0.9  # of tcp_max_tw_buckets: warning
     paws: int = 3  # SYNs or segments refused in TIME-WAIT: note since boot, warning within the interval
+    slow_connects: int = 3  # SYNs sent again, and refused in TIME-WAIT, within the interval: warning
+    restart: int = 2  # TIME-WAIT on the port of a service that could not bind again: warning
     conntrack: float = 0.8  # of nf_conntrack_max: warning
     server_time_wait: int = 1000  # server-side TIME-WAIT worth a word: note
     small_buckets: int = 8192  # tcp_max_tw_buckets below this is a remedy that harms: note

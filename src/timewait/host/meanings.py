@@ -63,6 +63,21 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "RFC 7323 5.3 (PAWS), RFC 6191 section 2",
         "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process; counter PAWSTimewait",
     ),
+    "slow-connects": Meaning(
+        "A SYN that meets a TIME-WAIT must be newer than what that connection saw, by timestamp or sequence number.  "
+        "One that is not is answered with an ACK; the client, which expected a SYN-ACK, answers with RST, and that "
+        "ends the TIME-WAIT, unless tcp_rfc1337 = 1; its second SYN is let in.",
+        "RFC 6191 section 2, RFC 9293 3.10.7.3 (SYN-SENT, first) and 3.10.7.4",
+        "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process; net/ipv4/tcp_input.c, tcp_rcv_synsent_state_process "
+        "(SYN sent again at once since 5.6, after 1 s before)",
+    ),
+    "restart-blocked": Meaning(
+        "bind() passes over a TIME-WAIT on the same port only if the socket that waits and the new one both had "
+        "SO_REUSEADDR, or both SO_REUSEPORT.  Accepted connections have the flags of their listener.  So it takes two "
+        "starts until a flag that is set today helps.",
+        "none: the socket interface (RFC 9293 3.6.1 is about the pair, not the port)",
+        "net/ipv4/inet_connection_sock.c, inet_bind_conflict",
+    ),
     "timestamps-off": Meaning(
         "Only timestamps tell old segments from new ones, so without them no TIME-WAIT is taken over, and a server "
         "accepts a returning client by its sequence numbers alone: they look old between 137 and 275 s.",

@@ -56,6 +56,21 @@ class Owner(NamedTuple):
     most_files: int  # RLIMIT_NOFILE; 0 where it could not be read
 
 
+class Restart(NamedTuple):
+    """A service whose port is held by sockets in TIME-WAIT.
+
+    `running`: somebody listens there.  `reuse`: whether the listener has SO_REUSEADDR or SO_REUSEPORT; None where it is
+    gone or may not be asked.  `left_ms`: the longest time left among them.
+    """
+
+    address: str
+    port: int
+    running: bool
+    reuse: bool | None
+    sockets: int
+    left_ms: int
+
+
 class Snapshot(NamedTuple):
     """One look at one network namespace."""
 
@@ -71,6 +86,7 @@ class Snapshot(NamedTuple):
     sysctls: dict[str, str]
     owners: tuple[Owner, ...] = ()
     crowds: tuple[Crowd, ...] = ()  # counted only where a local address is near the size of the pool
+    restarts: tuple[Restart, ...] = ()  # where TIME-WAIT stands on a service's port
     absent: tuple[str, ...] = ()  # local addresses in use that the host no longer has
     interval_s: float = 0.0  # between two readings of the counters; 0 for one reading
     moved: dict[str, int] = {}  # noqa: RUF012 - never changed; what the counters did in that time

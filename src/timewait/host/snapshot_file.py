@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from timewait.errors import UsageError
-from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot
+from timewait.host.snapshot import Crowd, Listening, Owner, Population, Restart, Snapshot
 from timewait.system.census import CELL_MS
 
 SCHEMA_VERSION: Final = 1
 FORMAT: Final = "timewait snapshot"
+# Fields that files of the same version may lack: they were added, with a default, and nothing else changed.
+_LATER: Final = frozenset({"restarts"})
 
 
 def to_text(snapshot: Snapshot) -> str:
@@ -48,11 +50,12 @@ def from_text(text: str, name: str) -> Snapshot:
 
 
 def _read(data: dict[str, Any]) -> Snapshot:
-    fields = {name: data[name] for name in Snapshot._fields}
+    fields = {name: data[name] for name in Snapshot._fields if name in data or name not in _LATER}
     fields["populations"] = tuple(_population(row) for row in data["populations"])
     fields["listeners"] = tuple(Listening(str(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
     fields["owners"] = tuple(Owner(*row) for row in data["owners"])
     fields["crowds"] = tuple(Crowd(str(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
+    fields["restarts"] = tuple(_restart(row) for row in data.get("restarts", ()))
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
@@ -70,6 +73,12 @@ def _population(row: list[Any]) -> Population:
     cells = tuple(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True))
     ends = (str(local), str(address), _port(port))
     return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells)
+
+
+def _restart(row: list[Any]) -> Restart:
+    address, port, running, reuse, count, left = row
+    flag = None if reuse is None else bool(reuse)
+    return Restart(str(address), _port(port), bool(running), flag, int(count), int(left))
 
 
 def _numbers(data: dict[str, Any]) -> dict[str, int]:
@@ -108,6 +117,7 @@ def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
         listeners=rows(snapshot.listeners, "address"),
         owners=owners,
         crowds=rows(snapshot.crowds, "local"),
+        restarts=rows(snapshot.restarts, "address"),
         absent=tuple(map(hide, snapshot.absent)),
         namespace=word(snapshot.namespace),
     )
