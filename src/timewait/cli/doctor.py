@@ -3,11 +3,11 @@
 Light to import, as `sockets` is; `doctor_command` has the rest.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from timewait.cli.output import WHEN, show_lines, width
 from timewait.errors import Exit, TimewaitError, UsageError
 from timewait.host.finding import Severity
 from timewait.host.findings import examine
@@ -29,16 +29,19 @@ class Asked(NamedTuple):
     everything: bool = False
     check: bool = False
     as_json: bool = False
+    colour: str = "auto"
 
 
 def plain(arguments: list[str]) -> Asked | None:
     """Read arguments that need no parser: the flags, and `--netns VALUE`.  Else None."""
     flags: set[str] = set()
-    netns = ""
+    netns, colour = "", "auto"
     words = iter(arguments)
     for word in words:
         if word in ("--json", "--check", "--all", "--anonymise"):
             flags.add(word)
+        elif word.startswith("--color=") and word[8:] in WHEN:
+            colour = word[8:]
         elif word == "--netns" and not netns:
             netns = next(words, "")
             if not netns or netns.startswith("-"):
@@ -51,6 +54,7 @@ def plain(arguments: list[str]) -> Asked | None:
         everything="--all" in flags,
         check="--check" in flags,
         as_json="--json" in flags,
+        colour=colour,
     )
 
 
@@ -80,17 +84,9 @@ def show(asked: Asked) -> int:
     elif asked.check:
         print(check_line(seen, found, limits))
     else:
-        print("\n".join(screen(seen, found, width(), asked.everything)))
+        show_lines(screen(seen, found, width(), asked.everything), asked.colour)
     worst = max((finding.severity for finding in found), default=Severity.NOTE)
     return {Severity.NOTE: Exit.OK, Severity.WARNING: Exit.WARNING, Severity.CRITICAL: Exit.CRITICAL}[worst]
-
-
-def width() -> int:
-    """Return the columns to fill: the terminal's, at most 100; 80 where there is none."""
-    try:
-        return max(40, min(100, os.get_terminal_size(sys.stdout.fileno()).columns))
-    except (OSError, ValueError):
-        return 80
 
 
 def look_at(netns: str, interval: float, limits: Limits) -> Snapshot:

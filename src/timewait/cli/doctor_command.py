@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from timewait.cli.doctor import Asked, show
+from timewait.cli.output import WHEN
 from timewait.host.limits import Limits
 
 _EPILOG = """\b
@@ -36,6 +37,7 @@ with --check 3 in place of 64 and 69.
 @click.option("--limits", "file", type=click.Path(dir_okay=False, path_type=Path), help="Read thresholds from TOML.")
 @click.option("--all", "everything", is_flag=True, help="All findings, not the worst ten.")
 @click.option("--check", is_flag=True, help="One line with performance data, for a monitoring system.")
+@click.option("--color", "colour", type=click.Choice(WHEN), default="auto", help="Colour: on a terminal, or as said.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def doctor(
     netns: str,
@@ -47,10 +49,11 @@ def doctor(
     file: Path | None,
     everything: bool,
     check: bool,
+    colour: str,
     as_json: bool,
 ) -> int:
     """Say whether this host is short of ports, towards whom, since when, and what to do.  Reads only.
 
     Every command that it prints is for you to run, with its scope and its undo.
     """
-    return show(Asked(netns, interval, save, source, anonymise, given, file, everything, check, as_json))
+    return show(Asked(netns, interval, save, source, anonymise, given, file, everything, check, as_json, colour))

@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from timewait.cli.doctor import load, look_at, width
+from timewait.cli.doctor import load, look_at
+from timewait.cli.output import WHEN, show_lines, width
 from timewait.clock import SECOND, readable
 from timewait.endpoint import Endpoint, parse
 from timewait.errors import Exit, UsageError
@@ -48,6 +49,7 @@ _COMMAND_LIMIT: Final = 60 * SECOND
 @click.option("--netns", metavar="NAME|PID", default="", help="Look into this network namespace.")
 @click.option("--interval", type=click.FloatRange(0, 3600), default=0.0, help="Read the counters again after SECONDS.")
 @click.option("--snapshot", type=click.Path(dir_okay=False, path_type=Path), help="Judge a saved FILE instead.")
+@click.option("--color", "colour", type=click.Choice(WHEN), default="auto", help="Colour: on a terminal, or as said.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def explain(
     what: str,
@@ -58,6 +60,7 @@ def explain(
     netns: str,
     interval: float,
     snapshot: Path | None,
+    colour: str,
     as_json: bool,
 ) -> int:
     """Judge every known cause of a symptom on this host, or explain a finding.  Changes nothing.
@@ -67,11 +70,10 @@ def explain(
     evidence.
     """
     if meaning := MEANINGS.get(what):
-        print(
-            json.dumps(meaning_data(what, meaning), indent=2)
-            if as_json
-            else "\n".join(meaning_lines(what, meaning, width()))
-        )
+        if as_json:
+            print(json.dumps(meaning_data(what, meaning), indent=2))
+        else:
+            show_lines(meaning_lines(what, meaning, width()), colour)
         return Exit.OK
     if snapshot and (netns or interval or trying or line):
         raise UsageError(
@@ -100,11 +102,10 @@ def explain(
         _check(name, asked)
         asked = asked._replace(tried=_tried(name, asked))
     causes = judge(name, Look(seen, Limits()), asked)
-    print(
-        json.dumps(cause_data(name, causes, asked), indent=2)
-        if as_json
-        else "\n".join(cause_lines(name, causes, asked, width()))
-    )
+    if as_json:
+        print(json.dumps(cause_data(name, causes, asked), indent=2))
+    else:
+        show_lines(cause_lines(name, causes, asked, width()), colour)
     return Exit.WARNING if any(cause.verdict is Verdict.CONFIRMED for cause in causes) else Exit.OK
 
 

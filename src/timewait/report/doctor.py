@@ -28,18 +28,21 @@ def screen(snapshot: Snapshot, found: list[Finding], width: int, everything: boo
         yield f"and {len(found) - len(shown)} more: --all"
         yield ""
     if not any(finding.severity for finding in found):
-        yield "OK        no shortage of ports, and nothing that needs anybody now"
+        fine = f"{'OK':<{_LABEL}}no shortage of ports, and nothing that needs anybody now"
+        yield from textwrap.wrap(fine, width, subsequent_indent=" " * _LABEL)
     yield from _looked_at(snapshot, width)
 
 
 def _finding(finding: Finding, width: int) -> Iterator[str]:
     head = f"{finding.severity.name:<{_LABEL}}{finding.id}"
-    yield f"{head}  {finding.subject}" if finding.subject else head
+    whole = f"{head}  {finding.subject}" if finding.subject else head
+    yield from [whole] if len(whole) <= width else [head, *_wrapped("", finding.subject, width, indent=2)]
     yield from _wrapped("", finding.headline, width, indent=2)
     for label, sentence in finding.evidence:
         yield from _wrapped(label, sentence, width)
         if label == "rate" and any(finding.seconds):
-            yield from _wrapped("", f"{sparkline(finding.seconds)} {len(finding.seconds)} s", width)
+            ago = f" {len(finding.seconds)} s"
+            yield " " * _LABEL + sparkline(finding.seconds, width - _LABEL - len(ago)) + ago
     if finding.ruled_out:
         yield from _wrapped("not", ", ".join(finding.ruled_out), width)
     for number, step in enumerate(finding.advice, 1):
@@ -68,10 +71,12 @@ def _wrapped(label: str, text: str, width: int, *, indent: int = _LABEL, hanging
     )
 
 
-def sparkline(seconds: tuple[float, ...]) -> str:
-    """Return closes per second as bars, the oldest second first."""
-    top = max(seconds)
-    return "".join(_BARS[min(7, int(8 * value / top))] if top else _BARS[0] for value in reversed(seconds))
+def sparkline(seconds: tuple[float, ...], room: int) -> str:
+    """Return closes per second as bars, the oldest second first; several seconds in one where room is short."""
+    each = -(-len(seconds) // max(1, room))
+    means = [sum(seconds[at : at + each]) / len(seconds[at : at + each]) for at in range(0, len(seconds), each)]
+    top = max(means)
+    return "".join(_BARS[min(7, int(8 * value / top))] if top else _BARS[0] for value in reversed(means))
 
 
 def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
