@@ -31,7 +31,11 @@ with --check 3 in place of 64 and 69.
 @click.option("--netns", metavar="NAME|PID", default="", help="Look into this network namespace.")
 @click.option("--interval", type=click.FloatRange(0, 3600), default=0.0, help="Read the counters again after SECONDS.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write what was seen to FILE.")
-@click.option("--from", "source", type=click.Path(dir_okay=False, path_type=Path), help="Examine a saved FILE instead.")
+@click.option(
+    *("--from", "--snapshot", "source"),
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Examine a saved FILE instead.",
+)
 @click.option("--anonymise", is_flag=True, help="Replace addresses and names, always by the same ones.")
 @click.option("--limit", "given", metavar="NAME=VALUE", multiple=True, help="Set a threshold; may be given again.")
 @click.option("--limits", "file", type=click.Path(dir_okay=False, path_type=Path), help="Read thresholds from TOML.")

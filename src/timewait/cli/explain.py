@@ -31,7 +31,8 @@ Examples:
 \b
 --try makes one real connect() to --to, for 10 s at most, and resets the connection, which leaves no TIME-WAIT; for
 EADDRINUSE it is a bind() of --from, without listening.  --errno-from runs a command of yours, without a shell, for
-60 s at most, and takes the error from its words, or from an exit status that is an errno.
+60 s at most, and takes the error from its words, or from an exit status that is an errno.  --from is an end of the
+connection here; the file that `doctor` and `sockets` read with --from is named with --snapshot, as they know it too.
 
 \b
 Exit status: 0 nothing confirmed, or a finding explained; 1 a cause is confirmed; 64 usage; 69 this machine cannot.
