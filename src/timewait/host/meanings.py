@@ -54,7 +54,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     ),
     "conntrack-nearly-full": Meaning(
         "Connection tracking has a TIME-WAIT of its own, 120 s, in a table of its own.",
-        "RFC 5382 section 5 asks NATs for 4 minutes",
+        "RFC 5382 section 5 (REQ-5): a NAT must not forget a connection that opens or closes within 4 idle minutes",
         "net/netfilter/nf_conntrack_proto_tcp.c",
     ),
     "paws-time-wait": Meaning(
