@@ -90,7 +90,10 @@ def running_out(host: KernelHost) -> None:
 
 
 def nearly_gone(host: KernelHost) -> None:
-    spend(host, narrow(host, 100), 95)
+    listener = narrow(host, 100)
+    spend(host, listener, 90)
+    for _ in range(5):
+        ends(host, listener)
 
 
 def bound_early(host: KernelHost) -> None:

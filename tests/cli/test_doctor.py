@@ -106,7 +106,7 @@ def test_json_holds_the_numbers_of_a_finding() -> None:
     assert (numbers["budget"], numbers["used"], numbers["headroom"]) == (100, 95, 5)
     assert len(numbers["closes_each_second"]) == 59
     assert found["advice"][1]["command"].endswith("sysctl -w net.ipv4.tcp_tw_reuse=1")
-    assert data["destinations"][0]["by_state"] == {"TIME-WAIT": 95}
+    assert data["destinations"][0]["by_state"] == {"TIME-WAIT": 90, "ESTABLISHED": 5}
 
 
 def test_check_is_one_line_with_performance_data() -> None:

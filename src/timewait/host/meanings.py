@@ -112,8 +112,8 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "tw-recycle": Meaning(
         "One timestamp was remembered for each address, and SYNs with an older one were dropped: all but one host "
         "behind a NAT.",
-        "RFC 7323 appendix B.2 names the idea",
-        "removed in 4.12",
+        "RFC 1323 names the idea, a per-host cache of the last timestamp, as no part of its proposal",
+        "removed in 4.12 (4396e46187ca, tcp: remove tcp_tw_recycle)",
     ),
     "server-time-wait": Meaning(
         "A server's TIME-WAITs share the listening port; a new SYN over the same pair is let in, by its timestamp or "
