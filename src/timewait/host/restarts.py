@@ -16,6 +16,10 @@ from timewait.system.sock_diag import TIME_WAIT, state_mask
 from timewait.system.socket_table import Socket, listeners, stream
 
 _EVERY = ("0.0.0.0", "::")
+# A client's port may meet two services that are gone; more than that is a destination of this host's.
+_SAME_PEER = 2
+# Rows are made of no more sockets than that: some 3 us each.
+_MOST_LISTED = 200_000
 
 
 def restarts(snapshot: Snapshot, limits: Limits, missing: list[str]) -> tuple[Restart, ...]:
@@ -24,7 +28,7 @@ def restarts(snapshot: Snapshot, limits: Limits, missing: list[str]) -> tuple[Re
     Those that run are looked into only where TIME-WAIT stands on their port; those that are gone only outside the
     ephemeral range, where no client of this host was given the port.
     """
-    return (*_running(snapshot, limits, missing), *_gone(snapshot, limits))
+    return (*_running(snapshot, limits, missing), *_gone(snapshot, limits, missing))
 
 
 def _running(snapshot: Snapshot, limits: Limits, missing: list[str]) -> list[Restart]:
@@ -76,16 +80,27 @@ def _any(flags: list[bool | None]) -> bool | None:
     return None if None in flags else any(flags)
 
 
-def _gone(snapshot: Snapshot, limits: Limits) -> list[Restart]:
-    outside = (row for row in snapshot.populations if row.role == "client" and not row.in_pool)
-    if sum(row.sockets for row in outside if row.state == "TIME-WAIT") < limits.restart:
+def _gone(snapshot: Snapshot, limits: Limits, missing: list[str]) -> list[Restart]:
+    """Find ports outside the range on which several wait, each for a peer that nobody else here waits for.
+
+    That is how a service's connections look once nobody listens: clients' ports are all different, where a
+    destination that this host connected to has many sockets on one port.
+    """
+    waiting = [row for row in snapshot.populations if (row.state, row.role) == ("TIME-WAIT", "client")]
+    outside = [row for row in waiting if not row.in_pool]
+    peers = {(row.address, row.port) for row in outside if row.sockets <= _SAME_PEER}
+    if len(peers) < limits.restart:
+        return []
+    if sum(row.sockets for row in outside) > _MOST_LISTED:
+        missing.append(f"services that are gone: not looked for above {_MOST_LISTED:,} sockets outside the range")
         return []
     pool = pool_of(snapshot.sysctls, ())
     held: dict[tuple[str, int], list[int]] = {}
     listening = {row.port for row in snapshot.listeners}
     for row in stream(state_mask(TIME_WAIT), DumpState(), outside=(pool.low, pool.high)):
-        if row.local.port not in listening and not pool.low <= row.local.port <= pool.high:
-            held.setdefault(row.local, []).append((row.time_left or 0) // MS)
+        own = row.local
+        if row.peer in peers and own.port not in listening and not pool.low <= own.port <= pool.high:
+            held.setdefault(own, []).append((row.time_left or 0) // MS)
     return [
         Restart(*at, False, None, len(lefts), max(lefts))
         for at, lefts in sorted(held.items())
