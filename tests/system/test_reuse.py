@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from timewait.system.reuse import shares_port
+from timewait.system.reuse import sharing
 
 HOLD = """
 import socket, sys
@@ -27,22 +27,21 @@ def test_another_process_is_asked(flags: list[str]) -> None:
     ) as holder:
         assert holder.stdout is not None
         inode = int(holder.stdout.readline())
-        found = shares_port(holder.pid, inode)
-        assert shares_port(holder.pid, inode + 1_000_000) is None
+        found = sharing([inode, inode + 1_000_000_000]).get(inode)
         holder.communicate("")
     if found is None and os.geteuid():
         pytest.skip("this user may not ask other processes (Yama)")
     assert found is bool(flags)
 
 
-def test_a_process_that_is_gone_is_not_known() -> None:
-    done = subprocess.Popen(["true"])
-    done.wait()
-    assert shares_port(done.pid, 1) is None
+def test_a_socket_that_nobody_holds_is_not_known() -> None:
+    with socket.socket() as own:
+        inode = os.fstat(own.fileno()).st_ino
+    assert sharing([inode]) == {}
 
 
 def test_no_copy_is_kept() -> None:
     with socket.socket() as own:
         before = len(os.listdir("/proc/self/fd"))
-        assert shares_port(os.getpid(), os.fstat(own.fileno()).st_ino) is False
+        assert set(sharing([os.fstat(own.fileno()).st_ino]).values()) <= {False}
         assert len(os.listdir("/proc/self/fd")) == before

@@ -9,7 +9,6 @@ from timewait.clock import MS
 from timewait.host.budget import pool_of
 from timewait.host.limits import Limits
 from timewait.host.snapshot import Population, Restart, Snapshot
-from timewait.system import owners
 from timewait.system.census import CELL_MS
 from timewait.system.netlink import DumpState
 from timewait.system.sock_diag import TIME_WAIT, state_mask
@@ -64,13 +63,9 @@ def _flags(inodes: set[int], missing: list[str]) -> dict[int, bool]:
     """Return for each socket whether it shares its port, as far as its process may be asked."""
     if not inodes:
         return {}
-    from timewait.system.reuse import shares_port
+    from timewait.system.reuse import sharing
 
-    found: dict[int, bool] = {}
-    for holder in owners.holders(inodes)[0]:
-        for inode in inodes.intersection(holder.inodes):
-            if inode not in found and (flag := shares_port(holder.pid, inode)) is not None:
-                found[inode] = flag
+    found = sharing(inodes)
     if unknown := len(inodes) - len(found):
         missing.append(f"SO_REUSEADDR of {unknown:,} listeners: their processes may not be asked by this user")
     return found
