@@ -59,6 +59,7 @@ def test_what_the_commands_print_keeps_to_the_schemas() -> None:
         for symptom in SYMPTOMS:
             CHECKS["explain"](printed("explain", symptom, *there))
         CHECKS["explain"](printed("explain", "EADDRNOTAVAIL", "--to", str(SERVICE), "--try", *there))
+        CHECKS["explain"](printed("explain", "--errno-from", "true", *there))
         CHECKS["explain"](printed("explain", "EADDRINUSE", "--from", str(SERVICE), "--try", *there))
         for group in ([], ["--group", "destination"], ["--group", "role"], ["--group", "state"]):
             CHECKS["sockets"](printed("sockets", *there, "--state", "all", *group))

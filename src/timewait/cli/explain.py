@@ -94,6 +94,8 @@ def explain(
     if not name:
         name = _failing(line)
         if not name:
+            if as_json:
+                print(json.dumps(cause_data(None, [], asked), indent=2))
             return Exit.OK
     seen = load(snapshot) if snapshot else look_at("", interval, Limits())._replace(namespace=netns)
     if snapshot is None and asked.source:

@@ -215,7 +215,9 @@ def standing(look: Look, asked: Question) -> Cause:
     if not asked.standing.get("TIME-WAIT"):
         return Cause(cause, Verdict.RULED_OUT, f"none on port {asked.source.port}" + (f" ({held})" if held else ""))
     if any(row.port == asked.source.port for row in look.snapshot.listeners):
-        return Cause(cause, Verdict.OPEN, f"{held}; but somebody listens there now")
+        lacking = any(row.port == asked.source.port and row.reuse is False for row in look.snapshot.restarts)
+        flag = ", without SO_REUSEADDR" if lacking else ""
+        return Cause(cause, Verdict.OPEN, f"{held}; but somebody listens there now{flag}")
     plain = next((attempt for attempt in asked.tried if attempt.call == "bind" and not attempt.reuse_address), None)
     flagged = next((attempt for attempt in asked.tried if attempt.call == "bind" and attempt.reuse_address), None)
     if plain and plain.ok:

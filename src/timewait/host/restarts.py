@@ -67,7 +67,7 @@ def _flags(inodes: set[int], missing: list[str]) -> dict[int, bool]:
 
     found = sharing(inodes)
     if unknown := len(inodes) - len(found):
-        missing.append(f"SO_REUSEADDR of {unknown:,} listeners: their processes may not be asked by this user")
+        missing.append(f"SO_REUSEADDR of {unknown:,} listening sockets: this user may not ask their processes")
     return found
 
 

@@ -57,8 +57,8 @@ def _wrapped(label: str, text: str, width: int, deeper: int = 0) -> Iterator[str
     )
 
 
-def cause_data(symptom: str, causes: list[Cause], asked: Question) -> dict[str, Any]:
-    """Return judged causes as data for JSON."""
+def cause_data(symptom: str | None, causes: list[Cause], asked: Question) -> dict[str, Any]:
+    """Return judged causes as data for JSON; the symptom is None where a command named none."""
     rows = [cause._asdict() | {"finding": cause.finding or None} for cause in causes]
     tried = [
         {
