@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from timewait.errors import Exit, TimewaitError, UsageError
+from timewait.errors import Exit, TimewaitError, UnavailableError, UsageError
 from timewait.host.finding import Severity
 from timewait.host.findings import examine
 from timewait.host.limits import Limits
@@ -58,8 +58,9 @@ def show(asked: Asked) -> int:
     """Print what was asked for; return the exit status.  Raises `UsageError` or `UnavailableError`."""
     try:
         limits = _limits(asked.limits_file, asked.limits)
-        if asked.source and (asked.netns or asked.interval):
-            raise UsageError("--from examines a file: it goes with neither --netns nor --interval", "leave them out")
+        _refuse(asked)
+        if asked.netns == "all":
+            return _show_all(asked, limits)
         seen = load(asked.source) if asked.source else look_at(asked.netns, asked.interval, limits)
         if asked.anonymise:
             from timewait.host.snapshot_file import anonymous
@@ -74,14 +75,53 @@ def show(asked: Asked) -> int:
         return Exit.UNKNOWN
     found = examine(seen, limits)
     if asked.as_json:
-        import json
-
-        print(json.dumps(data(seen, found), indent=2))
+        _print_json(data(seen, found))
     elif asked.check:
         print(check_line(seen, found, limits))
     else:
         print("\n".join(screen(seen, found, width(), asked.everything)))
-    worst = max((finding.severity for finding in found), default=Severity.NOTE)
+    return _status(max((finding.severity for finding in found), default=Severity.NOTE))
+
+
+def _refuse(asked: Asked) -> None:
+    """Raise `UsageError` where options do not go together."""
+    if asked.source and (asked.netns or asked.interval):
+        raise UsageError("--from examines a file: it goes with neither --netns nor --interval", "leave them out")
+    if asked.netns == "all" and (asked.save or asked.anonymise):
+        raise UsageError(
+            "--save and --anonymise are about one namespace, and --netns all are many", "name one of them: --netns PID"
+        )
+
+
+def _show_all(asked: Asked, limits: Limits) -> int:
+    """Print what was seen in every namespace; return the exit status of the worst."""
+    from timewait.host.everywhere import take_all
+    from timewait.report import everywhere
+
+    seen, missing = take_all(interval_s=asked.interval, limits=limits)
+    examined = [
+        everywhere.Examined(each.place, each.snapshot, examine(each.snapshot, limits))
+        for each in seen
+        if each.snapshot is not None
+    ]
+    if not examined:
+        raise UnavailableError("no network namespace could be examined", "; ".join(missing))
+    if asked.as_json:
+        _print_json(everywhere.data(examined, missing))
+    elif asked.check:
+        print(everywhere.check_line(examined, limits))
+    else:
+        print("\n".join(everywhere.screen(examined, missing, width(), asked.everything)))
+    return _status(Severity(max(0, *(each.rank[0] for each in examined))))
+
+
+def _print_json(document: dict[str, object]) -> None:
+    import json
+
+    print(json.dumps(document, indent=2))
+
+
+def _status(worst: Severity) -> int:
     return {Severity.NOTE: Exit.OK, Severity.WARNING: Exit.WARNING, Severity.CRITICAL: Exit.CRITICAL}[worst]
 
 

@@ -11,6 +11,7 @@ _EPILOG = """\b
 Examples:
   timewait doctor                            this network namespace
   timewait doctor --netns 4711               that of process 4711
+  timewait doctor --netns all                all that this user can enter, the worst first
   timewait doctor --interval 10              counters that rise are told from old ones
   timewait doctor --save host.json --anonymise
   timewait doctor --from host.json           what was saved elsewhere
@@ -27,7 +28,7 @@ with --check 3 in place of 64 and 69.
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--netns", metavar="NAME|PID", default="", help="Look into this network namespace.")
+@click.option("--netns", metavar="NAME|PID|all", default="", help="Look into this network namespace.")
 @click.option("--interval", type=click.FloatRange(0, 3600), default=0.0, help="Read the counters again after SECONDS.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write what was seen to FILE.")
 @click.option("--from", "source", type=click.Path(dir_okay=False, path_type=Path), help="Examine a saved FILE instead.")

@@ -35,28 +35,29 @@ def screen(snapshot: Snapshot, found: list[Finding], width: int, everything: boo
 def _finding(finding: Finding, width: int) -> Iterator[str]:
     head = f"{finding.severity.name:<{_LABEL}}{finding.id}"
     yield f"{head}  {finding.subject}" if finding.subject else head
-    yield from _wrapped("", finding.headline, width, indent=2)
+    yield from wrapped("", finding.headline, width, indent=2)
     for label, sentence in finding.evidence:
-        yield from _wrapped(label, sentence, width)
+        yield from wrapped(label, sentence, width)
         if label == "rate" and any(finding.seconds):
-            yield from _wrapped("", f"{sparkline(finding.seconds)} {len(finding.seconds)} s", width)
+            yield from wrapped("", f"{sparkline(finding.seconds)} {len(finding.seconds)} s", width)
     if finding.ruled_out:
-        yield from _wrapped("not", ", ".join(finding.ruled_out), width)
+        yield from wrapped("not", ", ".join(finding.ruled_out), width)
     for number, step in enumerate(finding.advice, 1):
         yield from _advice(number, step, width)
 
 
 def _advice(number: int, step: Advice, width: int) -> Iterator[str]:
-    yield from _wrapped("do" if number == 1 else "", f"{number} {step.do}", width, hanging=2)
+    yield from wrapped("do" if number == 1 else "", f"{number} {step.do}", width, hanging=2)
     about = [f"cost: {step.cost}"] if step.cost else []
     about += [f"scope: {step.scope}"] if step.scope else []
     if about:
-        yield from _wrapped("", "; ".join(about), width, indent=_LABEL + 2)
+        yield from wrapped("", "; ".join(about), width, indent=_LABEL + 2)
     for line in filter(None, [step.command, step.undo and f"undo: {step.undo}"]):
         yield " " * (_LABEL + 2) + line  # never broken: it is there to be copied
 
 
-def _wrapped(label: str, text: str, width: int, *, indent: int = _LABEL, hanging: int = 0) -> Iterator[str]:
+def wrapped(label: str, text: str, width: int, *, indent: int = _LABEL, hanging: int = 0) -> Iterator[str]:
+    """Yield a sentence in lines of this width, its label before the first."""
     first = f"  {label}".ljust(indent) if label else " " * indent
     yield from textwrap.wrap(
         text,
@@ -78,7 +79,7 @@ def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
     look = Look(snapshot, Limits())
     clients, servers = look.count("TIME-WAIT", "client"), look.count("TIME-WAIT", "server")
     where = f", namespace {snapshot.namespace}" if snapshot.namespace else ""
-    yield from _wrapped(
+    yield from wrapped(
         "host",
         f"Linux {snapshot.kernel}{where}: {clients + servers:,} in TIME-WAIT ({clients:,} client, {servers:,} server), "
         f"{look.count('ESTABLISHED'):,} ESTABLISHED, {len(snapshot.listeners):,} listening",
@@ -87,16 +88,16 @@ def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
     if look.budgets:
         fullest = look.budgets[0]
         used = f"{fullest.used - fullest.reusable:,} of {fullest.size:,} ports ({fullest.share:.1%})"
-        yield from _wrapped("fullest", f"{fullest.name}  {used}", width)
+        yield from wrapped("fullest", f"{fullest.name}  {used}", width)
     first = [service for service in look.services if service.time_wait]
     if first:
         listed = ", ".join(f"{written(at.address, at.port)} ({at.time_wait:,})" for at in first[:_MOST_SERVICES])
         more = f" and {len(first) - _MOST_SERVICES} more" if len(first) > _MOST_SERVICES else ""
-        yield from _wrapped("closes", f"first, of the services here: {listed}{more}", width)
+        yield from wrapped("closes", f"first, of the services here: {listed}{more}", width)
     if snapshot.interval_s:
-        yield from _wrapped("moved", _moved(snapshot), width)
+        yield from wrapped("moved", _moved(snapshot), width)
     for text in snapshot.missing:
-        yield from _wrapped("missing", text, width)
+        yield from wrapped("missing", text, width)
 
 
 def _moved(snapshot: Snapshot) -> str:
@@ -142,10 +143,13 @@ def check_line(snapshot: Snapshot, found: list[Finding], limits: Limits) -> str:
 
 def data(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
     """Return everything as data for JSON."""
+    return {"schema_version": SCHEMA_VERSION, "command": "doctor", **content(snapshot, found)}
+
+
+def content(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
+    """Return the same without the head of a document, to stand in a list."""
     look = Look(snapshot, Limits())
     return {
-        "schema_version": SCHEMA_VERSION,
-        "command": "doctor",
         "severity": max((finding.severity for finding in found), default=Severity.NOTE).name if found else "OK",
         "host": {
             "kernel": snapshot.kernel,
