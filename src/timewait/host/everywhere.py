@@ -75,9 +75,7 @@ def _start(place: Place, is_own: bool, interval_s: float, limits: Limits) -> tup
         os._exit(status)
 
 
-def _look(
-    place: Place, is_own: bool, interval_s: float, limits: Limits, parent: int
-) -> tuple[Snapshot | None, str]:
+def _look(place: Place, is_own: bool, interval_s: float, limits: Limits, parent: int) -> tuple[Snapshot | None, str]:
     """Enter and look: in the child.  Return the snapshot, or why there is none."""
     try:
         spec = "" if is_own else enter(place)

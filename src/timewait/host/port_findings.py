@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from timewait.clock import MS, SECOND, readable
-from timewait.host import advice
+from timewait.host import advice, closers
 from timewait.host.budget import Budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import Forecast, History, forecast, history, may_fill
@@ -126,23 +126,21 @@ def _held(budget: Budget) -> str:
 
 
 def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
+    trace = look.snapshot.trace
+    those = closers.closers(trace, "client", *budget[:3]) if trace else []
+    if those:
+        return f"{closers.said(those)}; role client"
     first = "this host closes first" if budget.by_state.get("TIME-WAIT") else "this host has not closed first"
+    if trace:
+        first += f", but not once in the {figure(trace.seconds)} s traced"
     if not owners:
         closed = any(text.startswith("owners ") for text in look.snapshot.missing)
         reason = "no process that may be looked into" if closed else "no process"
         reason += " holds a socket to it now"
         return f"role client, {first}; {reason}"
-    named = ", ".join(
-        f"{owner.command} (pid {owner.pid}{_place(owner)}): {owner.sockets:,} live" for owner in owners[:_MOST_NAMED]
-    )
+    named = ", ".join(f"{closers.name(owner)}: {owner.sockets:,} live" for owner in owners[:_MOST_NAMED])
     more = f", and {len(owners) - _MOST_NAMED} more processes" if len(owners) > _MOST_NAMED else ""
     return f"{named}{more}; role client, {first}"
-
-
-def _place(owner: Owner) -> str:
-    """Return the last part of the control group: a unit, a container, a pod."""
-    last = owner.cgroup.rstrip("/").rpartition("/")[2]
-    return f", {last}" if last else ""
 
 
 def _rates(budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str, str]]:

@@ -1,24 +1,31 @@
 """How an examined host is shown: the screen, one line for a monitoring system, data."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from timewait.endpoint import written
 from timewait.host.budget import budgets
+from timewait.host.closers import destinations, said, total
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.limits import Limits
 from timewait.host.look import Look
-from timewait.host.snapshot import Snapshot
+from timewait.host.reuse import Reuse
+from timewait.host.snapshot import Snapshot, Trace
 
 SCHEMA_VERSION: Final = 1
 FIRST: Final = 10  # findings on the first screen
 _LABEL: Final = 10
 _MOST_SERVICES: Final = 3
+_MOST_TRACED: Final = 5
+_NOT_REUSED: Final = 0.9  # opens a request: some of them may be kept all the same
+_SOURCES: Final = {"trace": "traced", "counters": "counted", "history": "from the last TIME-WAITs"}
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
-def screen(snapshot: Snapshot, found: list[Finding], width: int, everything: bool = False) -> Iterator[str]:
+def screen(
+    snapshot: Snapshot, found: list[Finding], width: int, everything: bool = False, reused: Sequence[Reuse] = ()
+) -> Iterator[str]:
     """Yield the lines: the worst findings first, then what was looked at."""
     shown = found if everything else found[:FIRST]
     for finding in shown:
@@ -30,6 +37,8 @@ def screen(snapshot: Snapshot, found: list[Finding], width: int, everything: boo
     if not any(finding.severity for finding in found):
         yield "OK        no shortage of ports, and nothing that needs anybody now"
     yield from _looked_at(snapshot, width)
+    for each in reused:
+        yield from wrapped("reuse", _reused(each), width)
 
 
 def _finding(finding: Finding, width: int) -> Iterator[str]:
@@ -96,6 +105,8 @@ def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
         yield from wrapped("closes", f"first, of the services here: {listed}{more}", width)
     if snapshot.interval_s:
         yield from wrapped("moved", _moved(snapshot), width)
+    if snapshot.trace:
+        yield from _traced(snapshot.trace, width)
     for text in snapshot.missing:
         yield from wrapped("missing", text, width)
 
@@ -110,6 +121,40 @@ def _moved(snapshot: Snapshot) -> str:
     }
     rates = (f"{figure(snapshot.moved.get(key, 0) / snapshot.interval_s)} {name}" for key, name in names.items())
     return f"per second, over {snapshot.interval_s:.3g} s: {', '.join(rates)}"
+
+
+def _reused(reuse: Reuse) -> str:
+    to = written(*reuse.to) if reuse.to else "all destinations"
+    least = "at least " if reuse.source == "history" else ""
+    text = f"{to}: {least}{figure(reuse.opens_per_s)} opens/s ({_SOURCES[reuse.source]}) for "
+    text += f"{figure(reuse.requests_per_s)} requests/s"
+    if not reuse.opens_per_s:
+        return text + (": they are kept, or the other end closes them first" if least else ": connections are kept")
+    text += f", {figure(reuse.opens_per_request)} for each: "
+    if reuse.opens_per_request >= _NOT_REUSED:
+        return text + "connections are not used again"
+    return text + f"a connection carries {'at most ' if least else ''}{figure(1 / reuse.opens_per_request)} of them"
+
+
+def _traced(trace: Trace, width: int) -> Iterator[str]:
+    """Yield who closed what first while it was traced, the busiest destinations and services."""
+    every = destinations(trace)
+    first = sum(closer.first for closer in trace.closers)
+    text = f"{sum(map(total, every)):,} closes here in {figure(trace.seconds)} s, {first:,} of them first"
+    if trace.elsewhere:
+        text += f"; {trace.elsewhere:,} in other namespaces"
+    if trace.unplaced:
+        text += f"; {trace.unplaced:,} of unknown processes"
+    if trace.lost:
+        text += f"; {trace.lost:,} records lost, the kernel's buffer was full"
+    yield from wrapped("traced", text, width)
+    for those in every[:_MOST_TRACED]:
+        at = those[0]
+        where = written(at.address, at.port)
+        what = f"service {where}" if at.role == "server" else f"{at.local} -> {where}"
+        yield from wrapped("", f"{what}: {said(those)}", width, hanging=2)
+    if len(every) > _MOST_TRACED:
+        yield from wrapped("", f"and {len(every) - _MOST_TRACED} more: --json", width)
 
 
 # -- one line ---------------------------------------------------------------------------------------------------------
@@ -141,9 +186,25 @@ def check_line(snapshot: Snapshot, found: list[Finding], limits: Limits) -> str:
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-def data(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
+def data(snapshot: Snapshot, found: list[Finding], reused: Sequence[Reuse] = ()) -> dict[str, Any]:
     """Return everything as data for JSON."""
-    return {"schema_version": SCHEMA_VERSION, "command": "doctor", **content(snapshot, found)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "doctor",
+        **content(snapshot, found),
+        "reuse": [_reuse_data(each) for each in reused],
+    }
+
+
+def _reuse_data(reuse: Reuse) -> dict[str, Any]:
+    return {
+        "address": reuse.to.address if reuse.to else None,
+        "port": reuse.to.port if reuse.to else None,
+        "requests_per_s": reuse.requests_per_s,
+        "opens_per_s": round(reuse.opens_per_s, 3),
+        "opens_per_request": round(reuse.opens_per_request, 4),
+        "source": reuse.source,
+    }
 
 
 def content(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
@@ -162,6 +223,7 @@ def content(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
             "moved": snapshot.moved,
             "missing": list(snapshot.missing),
         },
+        "trace": snapshot.trace and _trace_data(snapshot.trace),
         "findings": [_finding_data(finding) for finding in found],
         "services": [service._asdict() for service in look.services],
         "destinations": [
@@ -177,6 +239,10 @@ def content(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
             for budget in look.budgets
         ],
     }
+
+
+def _trace_data(trace: Trace) -> dict[str, Any]:
+    return {**trace._asdict(), "closers": [closer._asdict() for closer in trace.closers]}
 
 
 def _finding_data(finding: Finding) -> dict[str, Any]:

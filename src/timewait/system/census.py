@@ -223,7 +223,7 @@ class Census:
             if not 0 < state < len(STATES):
                 raise NetlinkError(f"a record of the socket dump has the unknown state {state}")
             local = _end(family, buffer, at + SOURCE, at + SOURCE_PORT)
-            server = self._listens(*local)
+            server = self.listens(*local)
             left = NO_TIMER
             if timer == TIMER_TIME_WAIT:
                 left = int.from_bytes(buffer[at + EXPIRES : at + EXPIRES + 4], byteorder) // unit
@@ -235,7 +235,8 @@ class Census:
             family, address, port = local if server else _end(family, buffer, at + DESTINATION, at + DESTINATION_PORT)
             self._rest[(state, family, address, port, _ROLES[server], own, outside), left] += 1
 
-    def _listens(self, family: int, address: bytes, port: int) -> bool:
+    def listens(self, family: int, address: bytes, port: int) -> bool:
+        """Return whether a listener takes connections to this address, in 16 bytes, and port: a server's end."""
         return port in self._every[family] or address in self._some[family].get(port, ())
 
     def _key_counts(self) -> "Iterator[tuple[int, int, int]]":

@@ -14,7 +14,7 @@ from timewait.system.owners import command_of, control_group_of
 
 
 class Place(NamedTuple):
-    """A network namespace: its lowest process id gives `command` and `cgroup` ("" is the root); `name` is `ip netns`'s."""
+    """A network namespace.  Its lowest process id gives `command` and `cgroup`, "" the root; `ip netns` the `name`."""
 
     inode: int
     name: str

@@ -67,6 +67,7 @@ class Hit(NamedTuple):
 class Named(NamedTuple):
     """A process has this command from now on."""
 
+    time_ns: int
     pid: int
     command: str
 
@@ -74,6 +75,7 @@ class Named(NamedTuple):
 class Forked(NamedTuple):
     """A process or thread was made; it has its parent's command."""
 
+    time_ns: int
     pid: int
     parent: int
 
@@ -81,6 +83,7 @@ class Forked(NamedTuple):
 class Moved(NamedTuple):
     """A thread is in this network namespace from now on."""
 
+    time_ns: int
     tid: int
     namespace: int
 
@@ -88,7 +91,8 @@ class Moved(NamedTuple):
 class Lost(NamedTuple):
     """So many records found no room."""
 
-    count: int
+    time_ns: int
+    records: int
 
 
 Record = Hit | Named | Forked | Moved | Lost
@@ -132,8 +136,8 @@ def _read_in_private(event: str) -> tuple[str, str]:
     number, mark, text = answer.partition("\n---\n")
     if not mark:
         raise UnavailableError(
-            f"tracefs is not mounted and cannot be looked into: {answer or 'the child ended'}",
-            "tracing needs root, and a kernel with CONFIG_EVENT_TRACING",
+            f"tracefs is not mounted, and cannot be mounted for this process alone: {answer or 'the child ended'}",
+            "tracing needs root and a kernel with CONFIG_EVENT_TRACING",
         )
     return number, text
 
@@ -191,9 +195,10 @@ class Tracepoint:
         self.close()
 
     def read(self) -> list[Record]:
-        """Return what came since the last call: in order on each processor, but not between them."""
+        """Return what came since the last call, in order of time."""
         flags_at, _ = self.layout.fields["common_flags"]
-        return [record for ring in self._rings for text in ring.read() for record in _parse(text, flags_at)]
+        found = [record for ring in self._rings for record in parse(ring.read(), flags_at)]
+        return sorted(found, key=lambda record: record.time_ns)
 
     def close(self) -> None:
         """Stop listening."""
@@ -245,28 +250,30 @@ class _Ring:
             os.close(handle)
             raise UnavailableError(f"the kernel gives no room for tracing: {error.strerror}") from None
 
-    def read(self) -> Iterator[bytes]:
+    def read(self) -> bytes:
         size = _DATA_PAGES * mmap.PAGESIZE
         (head,) = struct.unpack_from("=Q", self._map, _HEAD_AT)
         (tail,) = struct.unpack_from("=Q", self._map, _TAIL_AT)
-        first, last = tail % size, head % size
-        if head != tail:
-            base = mmap.PAGESIZE
-            text = (
-                self._map[base + first : base + last]
-                if first < last
-                else self._map[base + first : base + size] + self._map[base : base + last]
-            )
-            struct.pack_into("=Q", self._map, _TAIL_AT, head)
-            yield text
+        if head == tail:
+            return b""
+        base, first, last = mmap.PAGESIZE, tail % size, head % size
+        if first < last:
+            text = self._map[base + first : base + last]
+        else:
+            text = self._map[base + first : base + size] + self._map[base : base + last]
+        struct.pack_into("=Q", self._map, _TAIL_AT, head)
+        return text
 
     def close(self) -> None:
         self._map.close()
         os.close(self._handle)
 
 
-def _parse(text: bytes, flags_at: int) -> Iterator[Record]:
-    """Yield the records in a stretch of the ring; what is of no use here is passed over."""
+def parse(text: bytes, flags_at: int) -> Iterator[Record]:
+    """Yield the records in a stretch of a ring; what is of no use here is passed over.
+
+    `flags_at`: where common_flags lies in the event.  Raises `UnavailableError` for what is no such stretch.
+    """
     at = 0
     while at + _HEADER.size <= len(text):
         kind, _, size = _HEADER.unpack_from(text, at)
@@ -286,18 +293,30 @@ def _record(kind: int, body: bytes, flags_at: int) -> Record | None:
     if kind == _SAMPLE:
         pid, tid, time_ns, size = struct.unpack_from("=iiQI", body)
         raw = body[20 : 20 + size]
-        if flags_at >= len(raw):
+        if len(raw) < size or flags_at >= size:
             raise struct.error(f"{len(raw)} bytes of event")
         return Hit(time_ns, pid, tid, bool(raw[flags_at] & _INTERRUPTED), raw)
+    # PERF_SAMPLE_TID and _TIME stand behind every other record too, for sample_id_all: the time is the last of it.
     if kind == _COMM_RECORD:
-        (pid,) = struct.unpack_from("=i", body)
-        return Named(pid, body[8:].partition(b"\0")[0].decode(errors="replace"))
+        return Named(_time(body, 24), struct.unpack_from("=i", body)[0], _command(body[8:-16]))
     if kind == _FORK:
-        pid, parent = struct.unpack_from("=ii", body)
-        return Forked(pid, parent)
+        return Forked(_time(body, 40), *struct.unpack_from("=ii", body))
     if kind == _NAMESPACES_RECORD:
         _, tid, count = struct.unpack_from("=iiQ", body)
-        return Moved(tid, struct.unpack_from("=QQ", body, 16 + 16 * _NET)[1]) if count > _NET else None
+        time_ns = _time(body, 32 + 16 * count)
+        return Moved(time_ns, tid, struct.unpack_from("=QQ", body, 16 + 16 * _NET)[1]) if count > _NET else None
     if kind == _LOST:
-        return Lost(struct.unpack_from("=QQ", body)[1])
+        return Lost(_time(body, 32), struct.unpack_from("=QQ", body)[1])
     return None
+
+
+def _time(body: bytes, least: int) -> int:
+    """Return the time at the end of a record that is at least so long."""
+    if len(body) < least:
+        raise struct.error(f"{len(body)} bytes")
+    time_ns: int = struct.unpack_from("=Q", body, len(body) - 8)[0]
+    return time_ns
+
+
+def _command(text: bytes) -> str:
+    return text.partition(b"\0")[0].decode(errors="replace")
