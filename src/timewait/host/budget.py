@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from timewait.endpoint import written
-from timewait.host.limits import LATE_LEAST_MS, LATE_MOST_MS, LIFE_MS, LIFE_SECONDS
+from timewait.host.limits import LIFE_MS, timing
 from timewait.host.snapshot import Cells, Listening, Population, Snapshot
 from timewait.system.census import CELL_MS
 
@@ -75,6 +75,7 @@ class Budget(NamedTuple):
     reuse_after_ms: int | None  # a TIME-WAIT this old may be taken over by connect(); None: never
     used: int  # ports in use, whatever the state
     reusable: int  # of those, what connect() may take over now, the peer having used timestamps
+    hz: int  # of the kernel's timer, which tells how much longer than 60 s a wait lasts; 0 where unknown
 
     @property
     def name(self) -> str:
@@ -94,8 +95,12 @@ class Budget(NamedTuple):
     @property
     def sustains(self) -> float:
         """Connects a second that this destination carries for ever, if each leaves a TIME-WAIT here."""
-        life = LIFE_SECONDS if self.reuse_after_ms is None else self.reuse_after_ms / 1000
-        return self.size / life
+        return self.size / self.wait_s
+
+    @property
+    def wait_s(self) -> float:
+        """How long a port is gone after a close, the mean."""
+        return timing(self.hz).life_s if self.reuse_after_ms is None else self.reuse_after_ms / 1000
 
     @property
     def next_free_ms(self) -> tuple[int, int] | None:
@@ -103,9 +108,7 @@ class Budget(NamedTuple):
         if not self.cells:
             return None
         left = self.cells[0][0] * CELL_MS
-        if self.cells[0][0] == 0:  # its time may be up: only the timer wheel holds it
-            return 0, CELL_MS + LATE_MOST_MS
-        return left + LATE_LEAST_MS, left + CELL_MS + LATE_MOST_MS
+        return left, left + CELL_MS + timing(self.hz).late_most_ms
 
 
 def budgets(snapshot: Snapshot) -> list[Budget]:
@@ -115,17 +118,17 @@ def budgets(snapshot: Snapshot) -> list[Budget]:
     for row in snapshot.populations:
         if row.role == "client" and row.in_pool and row.state != "LISTEN":
             rows.setdefault((row.local, row.address, row.port), []).append(row)
-    found = [_budget(at, size, own, reuse_delay(snapshot, at[0], at[1])) for at, own in rows.items()]
+    found = [_budget(at, size, own, reuse_delay(snapshot, at[0], at[1]), snapshot.hz) for at, own in rows.items()]
     return sorted(found, key=lambda budget: (-budget.share, -budget.used, budget.name))
 
 
-def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_after_ms: int | None) -> Budget:
+def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_after_ms: int | None, hz: int) -> Budget:
     by_state: dict[str, int] = {}
     for row in rows:
         by_state[row.state] = by_state.get(row.state, 0) + row.sockets
     waits = next((row.cells for row in rows if row.state == "TIME-WAIT"), ())
     orphans = sum(row.not_held for row in rows)
-    return budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms)
+    return budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms, hz)
 
 
 def merged(rows: Iterable[Population]) -> Cells:
@@ -148,13 +151,14 @@ def budget(
     cells: Cells = (),
     waits: Cells = (),
     reuse_after_ms: int | None = None,
+    hz: int = 0,
 ) -> Budget:
     """Return a budget with its sums."""
     reusable = 0
     if reuse_after_ms is not None:
         oldest = LIFE_MS - reuse_after_ms
         reusable = sum([count for cell, count in waits if (cell + 1) * CELL_MS <= oldest])
-    return Budget(*at, size, by_state, orphans, cells, waits, reuse_after_ms, sum(by_state.values()), reusable)
+    return Budget(*at, size, by_state, orphans, cells, waits, reuse_after_ms, sum(by_state.values()), reusable, hz)
 
 
 def reuse_delay(snapshot: Snapshot, local: str, remote: str) -> int | None:

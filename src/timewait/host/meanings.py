@@ -15,7 +15,7 @@ _HASH: Final = "net/ipv4/inet_hashtables.c, __inet_hash_connect and __inet_check
 _PORTS: Final = (
     "A four-tuple in TIME-WAIT cannot be opened again by this end (an OPEN in TIME-WAIT is an error), so each "
     "connection that this host closes first takes one local port towards that destination out of use for a minute.  "
-    "Ports divided by 61.5 s is the rate that goes on for ever."
+    "Ports divided by the wait (61.5 s, the mean at HZ=250) is the rate that goes on for ever."
 )
 
 MEANINGS: Final[dict[str, Meaning]] = {

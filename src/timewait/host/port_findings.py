@@ -22,7 +22,7 @@ def ports(look: Look) -> Iterator[Finding]:
         limits = look.limits
         if budget.share < limits.ports_step and not may_fill(budget, limits.full_within_s):
             continue
-        past = history(budget.waits, look.snapshot.span_ms)
+        past = history(budget.waits, look.snapshot.span_ms, look.snapshot.hz)
         ahead = forecast(budget, past.now)
         if budget.share >= limits.ports_gone:
             yield _finding(look, budget, past, ahead, "ports-gone", Severity.CRITICAL)

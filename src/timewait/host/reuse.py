@@ -46,4 +46,4 @@ def reuse(look: Look, demand: Demand) -> Reuse:
         closes = sum(each.first + each.second for each in ends if demand.to in (None, (each.address, each.port)))
         return Reuse(*demand, closes / snapshot.trace.seconds, "trace")
     rows = [row for row in look.waiting("client") if demand.to in (None, (row.address, row.port))]
-    return Reuse(*demand, history(merged(rows), snapshot.span_ms).now, "history")
+    return Reuse(*demand, history(merged(rows), snapshot.span_ms, snapshot.hz).now, "history")

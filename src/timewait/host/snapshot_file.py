@@ -16,6 +16,7 @@ from timewait.system.census import CELL_MS
 
 SCHEMA_VERSION: Final = 1
 FORMAT: Final = "timewait snapshot"
+_MOST_HZ: Final = 1200  # kernel/Kconfig.hz has 1000 at most, arch/alpha 1200
 _MAY_LACK: Final = ("trace",)
 
 
@@ -66,6 +67,8 @@ def _read(data: dict[str, Any]) -> Snapshot:
     fields["missing"] = tuple(map(str, data["missing"]))
     for name, kind in (("taken_ns", int), ("span_ms", int), ("uptime_s", float), ("interval_s", float), ("hz", int)):
         fields[name] = kind(data[name])
+    if not 0 <= fields["hz"] <= _MOST_HZ:
+        raise ValueError(f"{fields['hz']} is not a kernel's HZ")
     for name in ("kernel", "namespace"):
         fields[name] = str(data[name])
     return Snapshot(**fields)
