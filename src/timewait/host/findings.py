@@ -12,7 +12,7 @@ from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import forecast
 from timewait.host.limits import Limits, timing
 from timewait.host.look import Look
-from timewait.host.port_findings import bound_ports, ports
+from timewait.host.port_findings import bound_ports, explicit_binds, ports
 from timewait.host.snapshot import Snapshot
 
 _OVERFLOW: Final = "TcpExt.TCPTimeWaitOverflow"
@@ -371,6 +371,7 @@ def server_side(look: Look) -> Iterator[Finding]:
 RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ports,
     bound_ports,
+    explicit_binds,
     bucket_overflow,
     full_fin_wait_2,
     close_wait_leak,

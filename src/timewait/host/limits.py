@@ -55,6 +55,7 @@ class Limits(NamedTuple):
     ports_gone: float = 1.0  # of the budget: critical
     ports_nearly_gone: float = 0.9  # of the budget: critical
     ports_step: float = 0.5  # of the budget: warning; where the kernel's search gets slow
+    explicit_binds: float = 0.1  # of the ports, chosen by bind() and so taken from every destination: warning
     full_within_s: float = 60.0  # ports are gone within this time at the present rate: critical beyond the step
     fin_wait_2: int = 50  # full orphans in FIN-WAIT-2: warning
     close_wait: int = 30  # CLOSE-WAIT of one service or destination, and more than its ESTABLISHED: warning

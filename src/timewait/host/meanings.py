@@ -37,6 +37,13 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "none: the socket interface",
         "net/ipv4/inet_connection_sock.c, inet_csk_get_port; IP_BIND_ADDRESS_NO_PORT since 4.2",
     ),
+    "explicit-binds": Meaning(
+        "A port that bind() chose belongs to its socket alone, and connect() passes it over whatever the destination, "
+        "until its TIME-WAIT is over.  No record says who chose a port; but connect() takes the half of the range that "
+        "it tries last only when the other is taken, and bind() to port 0 begins there.",
+        "none: the socket interface",
+        f"{_HASH}; net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; parity since 4.2",
+    ),
     "bucket-overflow": Meaning(
         "Above tcp_max_tw_buckets a connection ends without TIME-WAIT: the newest, not the oldest.  Orphans in "
         "FIN-WAIT-2 count too and then vanish, so that late data of the other end is answered with RST.",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from timewait.clock import MS, SECOND, readable
+from timewait.endpoint import written
 from timewait.host import advice, closers
 from timewait.host.budget import Budget
 from timewait.host.finding import Advice, Finding, Severity, figure
@@ -14,6 +15,9 @@ _MOST_NAMED = 3
 # Ports chosen by connect() for several destinations overlap soon; so many sockets without overlap are no accident.
 _FEW = 50
 _ALL_DIFFERENT = 0.99
+# So few ports that bind() chose are nobody's trouble.
+_FEW_BOUND = 20
+_FEW_NOW = 3
 
 
 def ports(look: Look) -> Iterator[Finding]:
@@ -76,6 +80,65 @@ def bound_ports(look: Look) -> Iterator[Finding]:
 
 def _soon(ahead: Forecast, within_s: float) -> bool:
     return ahead.full_in_s is not None and ahead.full_in_s <= within_s
+
+
+def explicit_binds(look: Look) -> Iterator[Finding]:
+    """Ports that bind() chose and that TIME-WAIT holds: connect() passes them over, whatever the destination.
+
+    The kernel keeps no word of that in a TIME-WAIT record.  But connect() takes a port of the half of the range that it
+    tries last only when the other half is taken, and bind() to port 0 begins there (`late_ports`).  So what has just
+    been closed there, while the first half is mostly free, another call chose.  Ports that bind() took in the first
+    half do not show: the count is the least.
+    """
+    crowded = {crowd.local for crowd in look.snapshot.crowds if crowd.ports >= crowd.sockets * _ALL_DIFFERENT}
+    held: dict[str, list[Budget]] = {}
+    for budget in look.budgets:
+        if (
+            budget.local not in crowded
+            and budget.late_now >= _FEW_NOW
+            and (budget.used - budget.late) * 4 <= budget.size
+        ):
+            held.setdefault(budget.local, []).append(budget)
+    for local, those in held.items():
+        count = sum(budget.late for budget in those)
+        if count < max(_FEW_BOUND, look.limits.explicit_binds * look.pool.size):
+            continue
+        first = sum(budget.used - budget.late for budget in those)
+        where = ", ".join(written(budget.address, budget.port) for budget in those[:_MOST_NAMED])
+        yield Finding(
+            "explicit-binds",
+            Severity.WARNING,
+            local,
+            f"{count:,} of {look.pool.size:,} ports are taken from every destination by bind()",
+            (
+                ("where", f"clients of {where}" + (" ..." if len(those) > _MOST_NAMED else "")),
+                (
+                    "why",
+                    (
+                        f"they are of the half of the range that connect() tries last, and of the other half only "
+                        f"{first:,} are in use: bind() chose them, to port 0 or by number"
+                    ),
+                ),
+                (
+                    "harm",
+                    (
+                        "connect() passes over a port that bind() owns, its TIME-WAIT included, whatever the "
+                        "destination; tcp_tw_reuse does not help"
+                    ),
+                ),
+                (
+                    "doubt",
+                    "sockets with IP_LOCAL_PORT_RANGE use both halves as well, and harm nobody: no record tells them",
+                ),
+            ),
+            ("connect() itself (it would have taken the other half)", "a full range (see destinations in --json)"),
+            (
+                Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "Linux 4.2"),
+                Advice("leave bind() out where neither source address nor port matters"),
+                advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
+            ),
+            {"local": local, "ports": count, "first_half": first, "pool": look.pool.size},
+        )
 
 
 def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: str, severity: Severity) -> Finding:

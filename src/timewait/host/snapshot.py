@@ -13,6 +13,7 @@ class Population(NamedTuple):
     `address`, `port`: the destination, the end that was connected to.  `local`: a client's own address, "" for a
     server.  `in_pool`: the client's port is of the ephemeral range and not reserved.  `cells`: how many by time left,
     in units of 256 ms, the shortest first; empty for full sockets.  `not_held`: full sockets without a process.
+    `late`: the port is of the half of the range that connect() tries last.
     """
 
     state: str
@@ -24,6 +25,7 @@ class Population(NamedTuple):
     sockets: int
     not_held: int
     cells: Cells
+    late: bool = False
 
 
 class Listening(NamedTuple):

@@ -25,7 +25,8 @@ def to_text(snapshot: Snapshot) -> str:
     data: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "cell_ms": CELL_MS}
     data.update(snapshot._asdict())
     data["populations"] = [
-        [*row[:-1], [number for cell in row.cells for number in cell]] for row in snapshot.populations
+        [*row[:8], [number for cell in row.cells for number in cell], *([True] if row.late else [])]
+        for row in snapshot.populations
     ]
     if snapshot.trace is None:
         del data["trace"]  # as files were before there was one
@@ -75,10 +76,10 @@ def _read(data: dict[str, Any]) -> Snapshot:
 
 
 def _population(row: list[Any]) -> Population:
-    state, role, local, address, port, in_pool, count, not_held, flat = row
+    state, role, local, address, port, in_pool, count, not_held, flat, *late = row
     cells = tuple(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True))
     ends = (str(local), str(address), _port(port))
-    return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells)
+    return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells, any(late))
 
 
 def _trace(data: dict[str, Any]) -> Trace:
