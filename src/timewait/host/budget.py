@@ -53,8 +53,8 @@ def late_ports(sysctls: dict[str, str]) -> set[int]:
     """
     if sysctls.get("net.ipv4.ip_local_port_step_width", "0") != "0":
         return set()
-    low, _ = _range(sysctls.get("net.ipv4.ip_local_port_range", ""))
-    return {port for port in ports_of(sysctls) if (port - low) & 1}
+    low, high = _range(sysctls.get("net.ipv4.ip_local_port_range", ""))
+    return set(range(low + 1, high + 1, 2)) - read_ports(sysctls.get("net.ipv4.ip_local_reserved_ports", ""))
 
 
 def _range(text: str) -> tuple[int, int]:
