@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": ("timewait.cli.explain", "explain", "Judge every known cause of an error on this host."),
     "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
     "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
+    "plan": ("timewait.cli.plan", "plan", "Say what a design carries before it is built, and the ways out."),
     "completion": ("timewait.cli.completion", "completion", "Print the completion script of a shell."),
 }
 
@@ -32,11 +33,12 @@ Examples:
   timewait profiles linux freebsd --diff     what two stacks do differently
   timewait sockets --group destination       who this host waits for
   timewait doctor                            whether that is trouble, and what to do
+  timewait plan --rate 500/s                 what a design carries before it is built
 
 \b
 Exit status:
   0   the run ended as asked
-  1   a connect failed (rtest), a warning (doctor)
+  1   a connect failed (rtest), a warning (doctor), the design does not carry it (plan)
   2   a critical finding (doctor)
   64  the command line cannot be meant
   69  this machine cannot do it; the reason is printed
