@@ -29,7 +29,7 @@ _FIELDS: Final = {"newstate": 4, "sport": 2, "dport": 2, "family": 2, "saddr_v6"
 _INT: Final = Struct("=i")
 _SHORT: Final = Struct("=H")
 _AF_INET, _AF_INET6 = 2, 10
-# Between two looks at the rings; each holds some 4,000 closes.
+# Between two looks at the rings.
 _PAUSE_S: Final = 0.05
 
 

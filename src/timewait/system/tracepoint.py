@@ -36,7 +36,8 @@ _SET_FILTER: Final = {"ppc64le": 0x8008_2406}  # PERF_EVENT_IOC_SET_FILTER, _IOW
 _LOST, _COMM_RECORD, _FORK, _SAMPLE, _NAMESPACES_RECORD = 2, 3, 7, 9, 16
 _HEADER: Final = struct.Struct("=IHH")
 _HEAD_AT, _TAIL_AT = 1024, 1032  # data_head, data_tail: struct perf_event_mmap_page
-_DATA_PAGES: Final = 128
+_MOST_PAGES: Final = 1024  # of one processor's ring: 4 MB, some 37,000 closes
+_PAGES_IN_ALL: Final = 16384
 _NET: Final = 0  # NET_NS_INDEX
 # common_flags: TRACE_FLAG_HARDIRQ, _SOFTIRQ, _NMI (include/linux/trace_events.h).  With one of them the process named
 # is only the one that was interrupted.
@@ -180,8 +181,10 @@ class Tracepoint:
         self.layout = layout
         self._rings: list[_Ring] = []
         try:
-            for processor in _processors():
-                self._rings.append(_Ring(_open(layout.number, processor, condition)))
+            processors = _processors()
+            pages = min(_MOST_PAGES, 1 << (_PAGES_IN_ALL // len(processors)).bit_length() - 1)  # a power of two
+            for processor in processors:
+                self._rings.append(_Ring(_open(layout.number, processor, condition), pages))
         except BaseException:
             self.close()
             raise
@@ -242,16 +245,17 @@ def _open(number: int, processor: int, condition: str) -> int:
 class _Ring:
     """The ring buffer of one processor: records from data_tail up to data_head, kernel/events/ring_buffer.c."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, pages: int) -> None:
         self._handle = handle
+        self._size = pages * mmap.PAGESIZE
         try:
-            self._map = mmap.mmap(handle, (1 + _DATA_PAGES) * mmap.PAGESIZE)
+            self._map = mmap.mmap(handle, mmap.PAGESIZE + self._size)
         except OSError as error:
             os.close(handle)
             raise UnavailableError(f"the kernel gives no room for tracing: {error.strerror}") from None
 
     def read(self) -> bytes:
-        size = _DATA_PAGES * mmap.PAGESIZE
+        size = self._size
         (head,) = struct.unpack_from("=Q", self._map, _HEAD_AT)
         (tail,) = struct.unpack_from("=Q", self._map, _TAIL_AT)
         if head == tail:
