@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,43 @@ def test_each_namespace_has_its_findings_and_the_worst_is_first() -> None:
     assert places == sorted(places)
     assert line.startswith("TIMEWAIT CRITICAL - the worst of ")
     assert line.count("\n") == 1
+
+
+def test_nobody_stays_in_a_namespace_when_it_is_killed() -> None:
+    require_namespaces()
+    command = [sys.executable, "-m", "timewait", "doctor", "--netns", "all", "--interval", "60"]
+    with KernelHost(), subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 20
+        # Two at least: in this namespace and in the private one.  Each is ready once it waits for its interval.
+        while len(children := living_children(process.pid)) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(1)
+        assert len(living_children(process.pid)) >= len(children) >= 2
+        children = living_children(process.pid)
+        process.kill()
+        process.wait()
+        until = time.monotonic() + 5
+        while any(map(alive, children)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not any(map(alive, children))
+
+
+def living_children(pid: int) -> list[int]:
+    found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [child for child in found if alive(child) and status(child)[1] == str(pid)]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and more than an entry that nobody has asked for yet (state Z, proc(5))."""
+    return status(pid)[0] not in ("Z", "X", "")
+
+
+def status(pid: int) -> list[str]:
+    """Return the state, the parent, ... of a process; the state is "" where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["", ""]
 
 
 def test_a_namespace_that_went_is_refused_and_its_number_is_not_taken_for_it() -> None:
