@@ -122,6 +122,17 @@ def bound_late(host: KernelHost) -> None:
     host.wait(5_200 * MS)
 
 
+def bound_to_any_port(host: KernelHost) -> None:
+    """One service, the source address bound with port 0, a third of the range: nobody else may have these ports."""
+    listener = narrow(host, 100)
+    for number in range(30):
+        if number == 25:
+            host.wait(5_200 * MS)  # a steady trickle, not a burst
+        client = host.connect(SERVICE, source=Endpoint("127.0.0.1", 0))
+        host.close(client.value)
+        host.close(host.accept(listener).value)
+
+
 def past_the_step(host: KernelHost) -> None:
     spend(host, narrow(host, 100), 60)
     host.wait(5_200 * MS)  # until the burst is no longer "now"
@@ -231,6 +242,7 @@ TROUBLES = {
     "search-step": Trouble(past_the_step, ("search-step WARNING",)),
     "held-by-live-sockets": Trouble(held_by_live_sockets, ("search-step WARNING",)),
     "bind-before-connect": Trouble(bound_early, ("bind-before-connect CRITICAL",)),
+    "explicit-binds": Trouble(bound_to_any_port, ("explicit-binds WARNING",)),
     "bind-without-port": Trouble(bound_late, ()),
     "close-wait-leak": Trouble(half_closed, ("close-wait-leak WARNING",)),
     "fin-wait-2-full": Trouble(full_orphans, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -55,7 +56,10 @@ def test_what_the_commands_print_keeps_to_the_schemas() -> None:
     with KernelHost() as host:
         gone(host)
         there = ("--netns", str(host.pid))
-        CHECKS["doctor"](printed("doctor", *there, "--interval", "0.1"))
+        CHECKS["doctor"](printed("doctor", *there, "--interval", "0.1", "--requests-per-second", "10"))
+        CHECKS["doctor"](printed("doctor", "--netns", "all"))
+        if os.geteuid() == 0:
+            CHECKS["doctor"](printed("doctor", *there, "--trace", "0.1"))
         for symptom in SYMPTOMS:
             CHECKS["explain"](printed("explain", symptom, *there))
         CHECKS["explain"](printed("explain", "EADDRNOTAVAIL", "--to", str(SERVICE), "--try", *there))

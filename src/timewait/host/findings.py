@@ -10,9 +10,9 @@ from timewait.host.advice import setting
 from timewait.host.budget import budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import forecast
-from timewait.host.limits import LIFE_SECONDS, Limits
+from timewait.host.limits import Limits, timing
 from timewait.host.look import Look
-from timewait.host.port_findings import bound_ports, ports
+from timewait.host.port_findings import bound_ports, explicit_binds, ports
 from timewait.host.restart_findings import restarts
 from timewait.host.snapshot import Snapshot
 
@@ -88,7 +88,7 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
     if most is None:
         return
     total, since, grew = look.minis, look.snapshot.counter(_OVERFLOW), look.grew(_OVERFLOW)
-    whole = budget(("", "", 0), max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells)
+    whole = budget(("", "", 0), max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells, hz=look.snapshot.hz)
     ahead = forecast(whole, look.history.now)
     now = bool(grew) or (since > 0 and total >= look.limits.buckets * most)
     if now:
@@ -103,7 +103,7 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
     else:
         return
     # What overflowed has left no trace to count, so the rate seen is the least that it can be.
-    wanted = max(_DEFAULT_BUCKETS, 2 * most, round(2 * LIFE_SECONDS * look.history.now))
+    wanted = max(_DEFAULT_BUCKETS, 2 * most, round(2 * whole.wait_s * look.history.now))
     yield Finding(
         "bucket-overflow",
         severity,
@@ -114,8 +114,8 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
             (
                 "rate",
                 (
-                    f"{figure(look.history.now)} closes/s or more now; above {figure(most / LIFE_SECONDS)}/s the limit "
-                    "is reached (limit / 61.5 s)"
+                    f"{figure(look.history.now)} closes/s or more now; above {figure(whole.sustains)}/s the limit "
+                    f"is reached (limit / {whole.wait_s:.1f} s)"
                 ),
             ),
             (
@@ -329,9 +329,10 @@ def folklore(look: Look) -> Iterator[Finding]:
         )
     most = snapshot.number(_BUCKETS)
     if most is not None and most < look.limits.small_buckets:
+        rate = figure(most / timing(snapshot.hz).life_s)
         yield _folklore(
             *("small-buckets", f"net.ipv4.tcp_max_tw_buckets = {most} is small"),
-            f"above {figure(most / LIFE_SECONDS)} closes/s connections end without TIME-WAIT, to save a few MB",
+            f"above {rate} closes/s connections end without TIME-WAIT, to save a few MB",
             setting(snapshot, _BUCKETS, str(_DEFAULT_BUCKETS), "give it room", "at most 64 MB, if ever full"),
         )
     if (recycle := snapshot.number("net.ipv4.tcp_tw_recycle")) is not None and recycle:
@@ -416,6 +417,7 @@ def server_side(look: Look) -> Iterator[Finding]:
 RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ports,
     bound_ports,
+    explicit_binds,
     restarts,
     bucket_overflow,
     full_fin_wait_2,

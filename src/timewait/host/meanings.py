@@ -15,7 +15,7 @@ _HASH: Final = "net/ipv4/inet_hashtables.c, __inet_hash_connect and __inet_check
 _PORTS: Final = (
     "A four-tuple in TIME-WAIT cannot be opened again by this end (an OPEN in TIME-WAIT is an error), so each "
     "connection that this host closes first takes one local port towards that destination out of use for a minute.  "
-    "Ports divided by 61.5 s is the rate that goes on for ever."
+    "Ports divided by the wait (61.5 s, the mean at HZ=250) is the rate that goes on for ever."
 )
 
 MEANINGS: Final[dict[str, Meaning]] = {
@@ -36,6 +36,13 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "all destinations.  IP_BIND_ADDRESS_NO_PORT leaves the choice to connect().",
         "none: the socket interface",
         "net/ipv4/inet_connection_sock.c, inet_csk_get_port; IP_BIND_ADDRESS_NO_PORT since 4.2",
+    ),
+    "explicit-binds": Meaning(
+        "A port that bind() chose belongs to its socket alone, and connect() passes it over whatever the destination, "
+        "until its TIME-WAIT is over.  No record says who chose a port; but connect() takes the half of the range that "
+        "it tries last only when the other is taken, and bind() to port 0 begins there.",
+        "none: the socket interface",
+        f"{_HASH}; net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; parity since 4.2",
     ),
     "bucket-overflow": Meaning(
         "Above tcp_max_tw_buckets a connection ends without TIME-WAIT: the newest, not the oldest.  Orphans in "

@@ -6,7 +6,7 @@ from timewait.clock import MS, readable
 from timewait.endpoint import written
 from timewait.host import advice
 from timewait.host.finding import Advice, Finding, Severity
-from timewait.host.limits import LATE_MOST_MS
+from timewait.host.limits import timing
 from timewait.host.look import Look
 from timewait.host.snapshot import Restart
 
@@ -22,7 +22,7 @@ def restarts(look: Look) -> Iterator[Finding]:
 
 
 def _finding(look: Look, row: Restart) -> Finding:
-    wait = readable(round((row.left_ms + LATE_MOST_MS) / 1000) * 1000 * MS)
+    wait = readable(round((row.left_ms + timing(look.snapshot.hz).late_most_ms) / 1000) * 1000 * MS)
     if row.running:
         headline = f"a restart now cannot bind: {row.sockets:,} TIME-WAIT, and no SO_REUSEADDR"
         why = "the listener has neither SO_REUSEADDR nor SO_REUSEPORT, so neither had the connections that it accepted"

@@ -63,7 +63,7 @@ def _flags(inodes: set[int], missing: list[str]) -> dict[int, bool]:
     """Return for each socket whether it shares its port, as far as its process may be asked."""
     if not inodes:
         return {}
-    from timewait.system.reuse import sharing
+    from timewait.system.port_sharing import sharing
 
     found = sharing(inodes)
     if unknown := len(inodes) - len(found):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from timewait.system.reuse import sharing
+from timewait.system.port_sharing import sharing
 
 HOLD = """
 import socket, sys
