@@ -58,15 +58,15 @@ def from_text(text: str, name: str) -> Snapshot:
 def _read(data: dict[str, Any]) -> Snapshot:
     fields = {name: data[name] for name in Snapshot._fields if name in data or name not in _MAY_LACK}
     fields["populations"] = tuple(_population(row) for row in data["populations"])
-    fields["listeners"] = tuple(Listening(str(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
-    fields["owners"] = tuple(Owner(*row) for row in data["owners"])
-    fields["crowds"] = tuple(Crowd(str(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
+    fields["listeners"] = tuple(Listening(_address(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
+    fields["owners"] = tuple(_owner(row) for row in data["owners"])
+    fields["crowds"] = tuple(Crowd(_address(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
     fields["restarts"] = tuple(_restart(row) for row in data.get("restarts", ()))
     fields["trace"] = _trace(data["trace"]) if data.get("trace") else None
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
-    fields["absent"] = tuple(map(str, data["absent"]))
+    fields["absent"] = tuple(map(_address, data["absent"]))
     fields["missing"] = tuple(map(str, data["missing"]))
     for name, kind in (("taken_ns", int), ("span_ms", int), ("uptime_s", float), ("interval_s", float), ("hz", int)):
         fields[name] = kind(data[name])
@@ -80,14 +80,22 @@ def _read(data: dict[str, Any]) -> Snapshot:
 def _population(row: list[Any]) -> Population:
     state, role, local, address, port, in_pool, count, not_held, flat, *late = row
     cells = tuple(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True))
-    ends = (str(local), str(address), _port(port))
+    ends = (_address(local), _address(address), _port(port))
     return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells, any(late))
 
 
 def _trace(data: dict[str, Any]) -> Trace:
     closers = tuple(
         Closer(
-            str(role), str(local), str(address), _port(port), int(pid), str(command), str(cgroup), int(one), int(two)
+            str(role),
+            _address(local),
+            _address(address),
+            _port(port),
+            int(pid),
+            str(command),
+            str(cgroup),
+            int(one),
+            int(two),
         )
         for role, local, address, port, pid, command, cgroup, one, two in data["closers"]
     )
@@ -98,11 +106,25 @@ def _trace(data: dict[str, Any]) -> Trace:
 def _restart(row: list[Any]) -> Restart:
     address, port, running, reuse, count, left = row
     flag = None if reuse is None else bool(reuse)
-    return Restart(str(address), _port(port), bool(running), flag, int(count), int(left))
+    return Restart(_address(address), _port(port), bool(running), flag, int(count), int(left))
 
 
 def _numbers(data: dict[str, Any]) -> dict[str, int]:
     return {str(name): int(value) for name, value in data.items()}
+
+
+def _owner(row: list[Any]) -> Owner:
+    local, address, port, pid, command, cgroup, *counts = row
+    return Owner(
+        _address(local), _address(address), _port(port), int(pid), str(command), str(cgroup), *map(int, counts)
+    )
+
+
+def _address(value: Any) -> str:
+    """Return an address as it is written, or "" for none."""
+    if value:
+        ipaddress.ip_address(value if isinstance(value, str) else "")
+    return str(value)
 
 
 def _port(value: Any) -> int:

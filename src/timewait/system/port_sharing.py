@@ -1,9 +1,9 @@
 """Which sockets of other processes may share their port: SO_REUSEADDR, SO_REUSEPORT.
 
 No dump tells: struct inet_diag_sockopt has other options (include/uapi/linux/inet_diag.h, INET_DIAG_SOCKOPT), and
-/proc/net/tcp has no column for it.  So the socket itself is asked, through a copy of its descriptor (pidfd_getfd(2), Linux 5.6), which is
-closed again at once.  Needs what ptrace(2) needs (PTRACE_MODE_ATTACH_REALCREDS): root, or the process's own user where
-Yama lets him.
+/proc/net/tcp has no column for it.  So the socket itself is asked, through a copy of its descriptor (pidfd_getfd(2),
+Linux 5.6), which is closed again at once.  Needs what ptrace(2) needs (PTRACE_MODE_ATTACH_REALCREDS): root, or the
+process's own user where Yama lets him.
 """
 
 import contextlib
