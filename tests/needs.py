@@ -71,6 +71,24 @@ def require_tun() -> None:
         missing(trouble)
 
 
+@functools.cache
+def _tracing_trouble() -> str:
+    from timewait.errors import UnavailableError
+    from timewait.system.closes import Watch
+
+    try:
+        Watch().close()
+        return ""
+    except UnavailableError as error:
+        return f"{error.what}; {error.hint}"
+
+
+def require_tracing() -> None:
+    """Go on only where this user may trace the kernel: as root."""
+    if trouble := _tracing_trouble():
+        pytest.skip(trouble)  # in CI too, which need not be root
+
+
 class OrdinaryUser:
     """Runs the command as a user without privileges: nobody when the tests run as root, else whoever runs them."""
 

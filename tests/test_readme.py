@@ -23,12 +23,14 @@ def comparable(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("arguments", "output"), BLOCKS)
 def test_a_command_in_the_readme_prints_what_stands_below_it(
-    arguments: str, output: str, capsys: pytest.CaptureFixture[str]
+    arguments: str, output: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_namespaces()
+    monkeypatch.chdir(README.parent)
     run(shlex.split(arguments))
     assert comparable(capsys.readouterr().out.rstrip()) == comparable(output.rstrip())
 
 
 def test_there_are_such_commands() -> None:
-    assert len(BLOCKS) >= 3
+    assert len(BLOCKS) >= 5
+    assert "$ timewait" not in re.sub(r"```console\n\$ timewait", "", README.read_text())

@@ -1,6 +1,7 @@
 """Troubles made for real in a private namespace, and the findings that are due there and no others.
 
-`python tests/troubles.py` makes each of them again and keeps what was seen under tests/hosts/.
+`python tests/troubles.py` makes each of them again and keeps what was seen under tests/hosts/; names after it make
+these alone.
 """
 
 import subprocess
@@ -22,23 +23,31 @@ RANGE = "net.ipv4.ip_local_port_range"
 
 
 class Trouble(NamedTuple):
-    """`make` brings it about; `due` are the ids that doctor has to find, severity behind a space."""
+    """`make` brings it about; `due` are the ids that doctor has to find, severity behind a space.
+
+    `during`: one more step of it, to be made again and again while doctor looks.
+    """
 
     make: Callable[[KernelHost], None]
     due: tuple[str, ...]
     options: tuple[str, ...] = ()
+    during: Callable[[KernelHost, int], None] | None = None
 
 
-def look(host: KernelHost, folder: Path, *options: str) -> Snapshot:
+def look(host: KernelHost, folder: Path, trouble: Trouble) -> Snapshot:
     """Take a snapshot of the host with the command itself, as a user would."""
     file = folder / "snapshot.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "timewait", "doctor", "--netns", str(host.pid), "--save", str(file), *options],
-        capture_output=True,
-        text=True,
-        timeout=60,
+    command = [sys.executable, "-m", "timewait", "doctor", "--netns", str(host.pid), "--save", str(file)]
+    process = subprocess.Popen(
+        [*command, *trouble.options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    assert done.returncode in (0, 1, 2), done.stderr
+    for step in range(1000):
+        if trouble.during is None or process.poll() is not None:
+            break
+        trouble.during(host, step)
+        host.wait(10 * MS)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode in (0, 1, 2), complaint
     return from_text(file.read_text(), str(file))
 
 
@@ -81,7 +90,10 @@ def running_out(host: KernelHost) -> None:
 
 
 def nearly_gone(host: KernelHost) -> None:
-    spend(host, narrow(host, 100), 95)
+    listener = narrow(host, 100)
+    spend(host, listener, 90)
+    for _ in range(5):
+        ends(host, listener)
 
 
 def bound_early(host: KernelHost) -> None:
@@ -108,6 +120,17 @@ def bound_late(host: KernelHost) -> None:
         host.close(client.value)
         host.close(host.accept(listeners[number % 4]).value)
     host.wait(5_200 * MS)
+
+
+def bound_to_any_port(host: KernelHost) -> None:
+    """One service, the source address bound with port 0, a third of the range: nobody else may have these ports."""
+    listener = narrow(host, 100)
+    for number in range(30):
+        if number == 25:
+            host.wait(5_200 * MS)  # a steady trickle, not a burst
+        client = host.connect(SERVICE, source=Endpoint("127.0.0.1", 0))
+        host.close(client.value)
+        host.close(host.accept(listener).value)
 
 
 def past_the_step(host: KernelHost) -> None:
@@ -150,16 +173,38 @@ def two_clocks(host: KernelHost) -> None:
     tcp_timestamps = 1 adds a random offset for each pair of ends, 2 adds none: about half the times the clock that
     comes second is behind.
     """
-    listener = host.listen(SERVICE).value
+    host.listen(SERVICE)
     for number in range(40):
-        source = Endpoint(f"127.0.1.{number + 1}", 20000 + number)
-        for mode in ("1", "2") if number % 2 else ("2", "1"):
-            host.set_sysctl("net.ipv4.tcp_timestamps", mode)
-            client = host.connect(SERVICE, source=source, reuse_address=True)
-            assert client.ok, client
-            host.close(host.accept(listener).value)
-            host.close(client.value)
+        come_back(host, number)
+
+
+def come_back(host: KernelHost, number: int) -> None:
+    """Connect twice over one four-tuple, with two clocks."""
+    source = Endpoint(f"127.0.{number // 200 + 1}.{number % 200 + 1}", 20000 + number)
+    for mode in ("1", "2") if number % 2 else ("2", "1"):
+        host.set_sysctl("net.ipv4.tcp_timestamps", mode)
+        client = host.connect(SERVICE, source=source, reuse_address=True)
+        assert client.ok, client
+        host.close(host.accept(1).value)
+        host.close(client.value)
     host.set_sysctl("net.ipv4.tcp_timestamps", "1")
+
+
+def listening_only(host: KernelHost) -> None:
+    assert host.listen(SERVICE).value == 1
+
+
+def without_the_flag(host: KernelHost) -> None:
+    """A service that runs without SO_REUSEADDR, and closes first."""
+    spend(host, host.listen(SERVICE, reuse_address=False).value, 5, first="server")
+
+
+def cannot_bind(host: KernelHost) -> None:
+    """The same, ended: it cannot be started again, with the flag or without."""
+    without_the_flag(host)
+    host.close(1)
+    for flag in (False, True):
+        assert host.listen(SERVICE, reuse_address=flag).error == "EADDRINUSE"
 
 
 def without_timestamps(host: KernelHost) -> None:
@@ -197,12 +242,18 @@ TROUBLES = {
     "search-step": Trouble(past_the_step, ("search-step WARNING",)),
     "held-by-live-sockets": Trouble(held_by_live_sockets, ("search-step WARNING",)),
     "bind-before-connect": Trouble(bound_early, ("bind-before-connect CRITICAL",)),
+    "explicit-binds": Trouble(bound_to_any_port, ("explicit-binds WARNING",)),
     "bind-without-port": Trouble(bound_late, ()),
     "close-wait-leak": Trouble(half_closed, ("close-wait-leak WARNING",)),
     "fin-wait-2-full": Trouble(full_orphans, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),
     "bucket-overflow": Trouble(overflow, ("bucket-overflow WARNING", "small-buckets NOTE")),
     "bucket-overflow-to-come": Trouble(overflow_to_come, ("bucket-overflow WARNING",)),
     "paws-time-wait": Trouble(two_clocks, ("paws-time-wait NOTE",)),
+    "slow-connects": Trouble(
+        *(listening_only, ("slow-connects WARNING", "paws-time-wait WARNING"), ("--interval", "1.5"), come_back)
+    ),
+    "restart-will-fail": Trouble(without_the_flag, ("restart-blocked WARNING",)),
+    "restart-blocked": Trouble(cannot_bind, ("restart-blocked WARNING",)),
     "timestamps-off": Trouble(without_timestamps, ("timestamps-off WARNING",)),
     "rfc1337-on": Trouble(with_rfc1337, ("rfc1337-on NOTE",)),
     "rfc1337-without-timestamps": Trouble(rfc1337_without_timestamps, ("timestamps-off WARNING", "rfc1337-on WARNING")),
@@ -218,9 +269,11 @@ def record() -> None:
 
     HOSTS.mkdir(exist_ok=True)
     for name, trouble in TROUBLES.items():
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
         with KernelHost() as host, tempfile.TemporaryDirectory() as folder:
             trouble.make(host)
-            look(host, Path(folder), *trouble.options)
+            look(host, Path(folder), trouble)
             (HOSTS / f"{name}.json").write_text((Path(folder) / "snapshot.json").read_text())
             print(name)
 

@@ -1,10 +1,9 @@
 """How often Python looks for garbage in cycles: a process's own choice, made by the command, never by an import."""
 
 import gc
-from typing import Final
 
 # Net allocations before the youngest generation is looked through, and how many such looks before the older ones.
-_THRESHOLDS: Final = (100_000, 50, 100)
+_THRESHOLDS = (100_000, 50, 100)
 
 
 def collect_rarely() -> None:

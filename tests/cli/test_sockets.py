@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from timewait.endpoint import Endpoint
 from timewait.errors import UsageError
 from timewait.lab.kernel import KernelHost
 from timewait.system.sock_diag import ALL_STATES, LISTEN, TIME_WAIT, state_mask
+from troubles import HOSTS
 
 EXPLICIT, DUAL, SIX = Endpoint("127.0.0.1", 8001), Endpoint("::", 8002), Endpoint("::1", 8003)
 
@@ -43,6 +45,49 @@ def rows(host: KernelHost, *arguments: str) -> list[dict[str, object]]:
     assert data["schema_version"] == 1
     found: list[dict[str, object]] = data["groups" if "--group" in arguments else "sockets"]
     return found
+
+
+def test_a_saved_host_has_the_same_groups(host: KernelHost, tmp_path: Path) -> None:
+    file = str(tmp_path / "host.json")
+    command = [sys.executable, "-m", "timewait", "doctor", "--netns", str(host.pid), "--save", file]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    def saved(*arguments: str) -> list[dict[str, object]]:
+        command = [sys.executable, "-m", "timewait", "sockets", "--from", file, "--json", *arguments]
+        data = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+        return [{key: group[key] for key in group if not key.endswith("_ms")} for group in data["groups"]]
+
+    for narrowed in (
+        ["--group", "destination"],
+        ["--group", "role"],
+        ["--group", "state", "--state", "all"],
+        ["--group", "destination", "--role", "client"],
+    ):
+        live = [{key: row[key] for key in row if not key.endswith("_ms")} for row in rows(host, *narrowed)]
+        assert saved(*narrowed) == live
+    assert saved() == saved("--group", "destination")
+    to = ["--group", "destination", "--to", str(EXPLICIT)]
+    assert [group["count"] for group in saved(*to)] == [1]
+    live = [group for group in rows(host, *to) if group["role"] == "client"]
+    assert [group["count"] for group in live] == [1]
+
+
+def test_a_saved_host_s_times_are_those_of_its_sockets() -> None:
+    """Of a recorded host: 100 closes of one moment, the snapshot taken at once."""
+    command = [sys.executable, "-m", "timewait", "sockets", "--snapshot", str(HOSTS / "ports-gone.json")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    head, row = done.stdout.splitlines()
+    assert head.split() == ["COUNT", "STATE", "ROLE", "DESTINATION", "AGE", "TIME", "LEFT"]
+    count, state, role, to, age, _, left, _ = row.split()
+    assert (count, state, role, to) == ("100", "TIME-WAIT", "client", "127.0.0.1:5432")
+    assert max(map(int, age.split("-"))) <= 3
+    assert min(map(int, left.split("-"))) >= 57
+
+
+def test_a_saved_host_and_a_namespace_are_not_both() -> None:
+    command = [sys.executable, "-m", "timewait", "sockets", "--from", str(HOSTS / "quiet.json"), "--netns", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[0][:7]) == (64, "error: ")
 
 
 def test_every_time_wait_is_listed_with_role_age_and_time_left(host: KernelHost) -> None:

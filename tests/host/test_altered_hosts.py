@@ -93,3 +93,19 @@ def test_the_same_holds_for_ipv6() -> None:
 def test_a_reserved_port_and_a_listener_s_port_are_not_in_the_budget() -> None:
     seen = changed(recorded("ports-nearly-gone"), net__ipv4__ip_local_reserved_ports="40000-40004")
     assert found(seen) == ["ports-gone CRITICAL"]
+
+
+def test_a_listener_with_the_flag_or_one_that_may_not_be_asked_is_no_finding() -> None:
+    seen = recorded("restart-will-fail")
+    (row,) = seen.restarts
+    for known in (True, None):
+        assert found(seen._replace(restarts=(row._replace(reuse=known),))) == []
+    assert found(seen, Limits(restart=6)) == []
+
+
+@pytest.mark.parametrize(("again", "refused", "due"), [(3, 3, True), (2, 3, False), (3, 2, False), (0, 90, False)])
+def test_slow_connects_need_both_syns_sent_again_and_refusals(again: int, refused: int, due: bool) -> None:
+    moved = {"TcpExt.TCPSynRetrans": again, "TcpExt.TCPACKSkippedTimeWait": refused}
+    seen = recorded()._replace(interval_s=10.0, moved=moved)
+    assert found(seen) == (["slow-connects WARNING"] if due else [])
+    assert found(seen._replace(interval_s=0.0, counters=moved, moved={})) == []

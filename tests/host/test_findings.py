@@ -22,7 +22,7 @@ def test_a_trouble_made_for_real_is_found_and_nothing_else(name: str, tmp_path: 
     trouble = TROUBLES[name]
     with KernelHost() as host:
         trouble.make(host)
-        seen = look(host, tmp_path, *trouble.options)
+        seen = look(host, tmp_path, trouble)
     assert found(seen) == set(trouble.due)
 
 

@@ -14,11 +14,12 @@ from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint
 from timewait.host.budget import Budget, budget, budgets
 from timewait.host.history import forecast, history
+from timewait.host.limits import timing, wheel_ms
 from timewait.host.snapshot_file import from_text
 from timewait.lab.host import Outcome
 from timewait.lab.kernel import KernelHost
 from timewait.system.census import CELL_MS
-from troubles import ends, look, narrow
+from troubles import TROUBLES, ends, look, narrow
 
 
 def cells_of(ages_ms: list[int]) -> tuple[tuple[int, int], ...]:
@@ -43,6 +44,38 @@ def test_the_truth_lies_in_the_band_of_every_second(ages_ms: list[int]) -> None:
         truth = sum(age // 1000 == number for age in ages_ms)
         assert second.least <= truth <= second.most
         assert second.least <= second.estimate <= second.most
+
+
+@pytest.mark.parametrize(("hz", "step_ms"), [(100, 5120), (250, 2048), (300, 1707), (1000, 4096)])
+def test_the_wheel_keeps_a_minute_in_steps_that_depend_on_hz(hz: int, step_ms: int) -> None:
+    """The tables above calc_index in kernel/time/timer.c: the row whose range holds 60 s (HZ=300: 1706 ms, cut)."""
+    assert wheel_ms(hz) == step_ms
+    assert timing(hz).late_most_ms - timing(250).late_most_ms == step_ms - 2048
+    assert timing(0).late_most_ms >= timing(hz).late_most_ms
+    assert timing(0).tick_ms >= timing(hz).tick_ms
+
+
+def test_what_a_destination_carries_depends_on_hz() -> None:
+    slow, usual = (waiting(6000, [1000])._replace(hz=hz) for hz in (1000, 250))
+    assert slow.sustains == pytest.approx(6000 / 62.524)
+    assert usual.sustains == pytest.approx(6000 / 61.5)
+    assert slow.next_free_ms is not None
+    assert usual.next_free_ms is not None
+    assert slow.next_free_ms[1] - usual.next_free_ms[1] == 2048
+
+
+def test_a_finer_tick_narrows_the_band() -> None:
+    """A cell of 256 ms that ends 5 ms before a second does: a tick of 10 ms reaches over, one of 1 ms does not."""
+    cell = next(number for number in range(235) if _ends_near(number))
+    coarse, fine = history(((cell, 7),), hz=100), history(((cell, 7),), hz=1000)
+    assert sum(second.most for second in coarse.seconds) == 14
+    assert sum(second.most for second in fine.seconds) == 7
+
+
+def _ends_near(cell: int) -> bool:
+    """Whether the oldest age of a cell is 2 to 9 ms short of a whole second, and the cell within one."""
+    youngest, oldest = 60_000 - (cell + 1) * CELL_MS, 60_000 - cell * CELL_MS
+    return 2 <= -oldest % 1000 <= 9 and youngest // 1000 == oldest // 1000
 
 
 def test_a_steady_rate_is_told_as_such() -> None:
@@ -103,7 +136,7 @@ def test_eight_services_with_known_schedules_are_reconstructed_within_the_band(t
                     host.close(server)
                     closed.append(host.close(client))
             host.wait(100 * MS)
-        seen = look(host, tmp_path)
+        seen = look(host, tmp_path, TROUBLES["quiet"])
     now = seen.taken_ns - (time.time_ns() - time.monotonic_ns())
     rows = {row.port: row for row in seen.populations if row.state == "TIME-WAIT"}
     for at, closed in zip(services, truth, strict=True):

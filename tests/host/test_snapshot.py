@@ -54,6 +54,13 @@ def test_a_port_takes_few_bytes() -> None:
         ({"counters": {"a": "b"}}, "damaged"),
         ({"sysctls": None}, "damaged"),
         ({"owners": [[1]]}, "damaged"),
+        ({"owners": [["x", "127.0.0.1", 80, 1, "a", "b", 1, 1, 1]]}, "damaged"),
+        ({"listeners": [["x", 80, False]]}, "damaged"),
+        ({"crowds": [["300.0.0.1", 1, 1]]}, "damaged"),
+        ({"absent": [16909060]}, "damaged"),
+        ({"restarts": [["x", 80, True, False, 3, 100]]}, "damaged"),
+        ({"restarts": [["127.0.0.1", 80, True]]}, "damaged"),
+        ({"restarts": 5}, "damaged"),
     ],
 )
 def test_a_damaged_file_is_one_clear_error(change: dict[str, Any], words: str) -> None:

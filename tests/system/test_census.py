@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from records import Datagrams, Record, done, message, packed
 from timewait.endpoint import Endpoint
 from timewait.system import census
-from timewait.system.census import CELL_MS, NOT_HELD, UNIT_MS, Census
+from timewait.system.census import CELL_MS, LATE, NOT_HELD, OUTSIDE, UNIT_MS, Census
 from timewait.system.census_numpy import NumpyCensus
 from timewait.system.netlink import DumpState, NetlinkError
 from timewait.system.sock_diag import STATES, address_text, runs_of
@@ -109,12 +109,14 @@ def test_counting_by_keys_by_numpy_and_by_rows_agree(listening: list[Record], ta
     assert counted(NumpyCensus, listening, dump) == expected
 
 
-POOL = range(40000, 40001)
+POOL, TRIED_LAST = range(40000, 40002), range(40001, 40002)
 Details: TypeAlias = dict[tuple[object, ...], dict[int, int]]
 
 
 def in_detail(kind: type[Census], listening: list[Record], dump: list[bytes]) -> Details:
-    own = kind([(r.family, packed(r.family, r.source), r.source_port, bool(r.v6_only)) for r in listening], POOL)
+    own = kind(
+        [(r.family, packed(r.family, r.source), r.source_port, bool(r.v6_only)) for r in listening], POOL, TRIED_LAST
+    )
     for run in runs_of(Datagrams(*dump, done()), DumpState(), 1 << 16):
         own.add(run)
     found: Details = {}
@@ -129,9 +131,11 @@ def in_detail_by_rows(listening: list[Record], dump: list[bytes]) -> Details:
     found: Details = {}
     for row in as_rows(dump):
         role = heard.role(row.local)
-        at, own, outside = row.peer, row.local.address or b"", row.local.port not in POOL
+        at, own, outside = row.peer, row.local.address or b"", 0 if row.local.port in POOL else OUTSIDE
+        if row.local.port in TRIED_LAST:
+            outside = LATE
         if role == "server":
-            at, own, outside = row.local, b"", False
+            at, own, outside = row.local, b"", 0
         left = NOT_HELD if row.time_left is None else row.time_left // 1_000_000 // CELL_MS
         lefts = found.setdefault((row.state, role, own, outside, at.address, at.port), {})
         lefts[left] = lefts.get(left, 0) + 1

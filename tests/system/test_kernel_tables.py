@@ -9,7 +9,9 @@ import pytest
 from needs import require_namespaces
 from timewait.endpoint import Endpoint
 from timewait.lab.kernel import KernelHost
-from timewait.system.socket_table import Socket
+from timewait.system.netlink import DumpState
+from timewait.system.sock_diag import LISTEN, state_mask
+from timewait.system.socket_table import Socket, stream
 
 # /proc/net/tcp prints the kernel's state numbers in hexadecimal: include/net/tcp_states.h.
 NUMBERS = {
@@ -126,3 +128,19 @@ def test_more_rows_than_one_datagram_holds_arrive_complete(host: KernelHost) -> 
         host.close(server)
     found = only(host, "TIME-WAIT")
     assert len(found) == len({row.cookie for row in found}) == 400
+
+
+def test_the_kernel_leaves_out_local_ports_inside_a_range() -> None:
+    """net/ipv4/inet_diag.c, inet_diag_bc_run: both bounds belong to the range."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        low, high = sorted(each.getsockname()[1] for each in (one, two))
+
+        def seen(first: int, last: int) -> set[int]:
+            rows = stream(state_mask(LISTEN), DumpState(), outside=(first, last))
+            return {row.local.port for row in rows} & {low, high}
+
+        assert seen(low, high) == set()
+        assert seen(low, low) == {high}
+        assert seen(low + 1, 65535) == {low}
+        assert seen(0, high - 1) == {high}
+        assert seen(high + 1, 65535) == {low, high}

@@ -11,6 +11,7 @@ from timewait.system.sock_diag import ALL_STATES, LISTEN, STATES, TIME_WAIT, sta
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from timewait.system.census import Group
     from timewait.system.socket_table import Socket
@@ -25,10 +26,17 @@ _LIFE_MS = 60_000  # TCP_TIMEWAIT_LEN, include/net/tcp.h
 class Asked:
     """What the command line asks for: text as given, "" where it is not."""
 
-    __slots__ = ("as_json", "group", "netns", "role", "state", "to")
+    __slots__ = ("as_json", "group", "netns", "role", "source", "state", "to")
 
     def __init__(
-        self, state: str = "", role: str = "", to: str = "", group: str = "", netns: str = "", as_json: bool = False
+        self,
+        state: str = "",
+        role: str = "",
+        to: str = "",
+        group: str = "",
+        netns: str = "",
+        as_json: bool = False,
+        source: "Path | None" = None,
     ) -> None:
         self.state = state
         self.role = role
@@ -36,6 +44,7 @@ class Asked:
         self.group = group
         self.netns = netns
         self.as_json = as_json
+        self.source = source
 
 
 def plain(arguments: list[str]) -> Asked | None:
@@ -66,6 +75,8 @@ def show(asked: Asked) -> int:
         from timewait.endpoint import parse
 
         address, port = parse(asked.to)
+    if asked.source:
+        return _show_saved(asked, asked.source, mask, address, port)
     if asked.netns:
         from timewait.system.netns import enter
 
@@ -104,7 +115,24 @@ def _show_groups(asked: Asked, mask: int, address: str, port: int) -> int:
 
     waiting = sockstat().get("sockstat.TCP.tw", 0) if mask == state_mask(TIME_WAIT) else 0
     counted = census.take(mask, peer=address, peer_port=port, many=waiting >= census.NUMPY_PAYS_FROM)
-    found = census.groups(counted.finish(), asked.group, role=asked.role)
+    return _print_groups(asked, census.groups(counted.finish(), asked.group, role=asked.role))
+
+
+def _show_saved(asked: Asked, source: "Path", mask: int, address: str, port: int) -> int:
+    """Show a saved snapshot's groups: it does not keep single sockets."""
+    from timewait.cli.doctor import load
+    from timewait.endpoint import Endpoint
+    from timewait.host.groups import groups
+
+    if asked.netns:
+        raise UsageError("--from shows a file, and --netns is about this machine", "leave one of them out")
+    asked.group = asked.group or "destination"
+    states = {name for number, name in enumerate(STATES) if name and mask & 1 << number}
+    to = Endpoint(address, port) if address else None
+    return _print_groups(asked, groups(load(source), states, asked.group, role=asked.role, to=to))
+
+
+def _print_groups(asked: Asked, found: "list[Group]") -> int:
     if asked.as_json:
         import json
 
@@ -253,5 +281,5 @@ def _about(asked: Asked) -> "dict[str, object]":
 def _nothing(asked: Asked) -> None:
     """Say that there is nothing, on stderr: stdout stays empty for whoever counts lines."""
     narrowed = "".join(f", {name} {value}" for name, value in (("role", asked.role), ("to", asked.to)) if value)
-    where = f" in namespace {asked.netns}" if asked.netns else ""
+    where = f" in {asked.source}" if asked.source else f" in namespace {asked.netns}" if asked.netns else ""
     print(f"no sockets in {asked.state or 'TIME-WAIT'}{narrowed}{where}", file=sys.stderr)

@@ -28,10 +28,25 @@ def setting(snapshot: Snapshot, name: str, value: str, do: str, cost: str = "") 
 
 def _command(namespace: str, name: str, value: str) -> str:
     quoted = f'"{value}"' if " " in value or not value else value
-    write = f"sysctl -w {name}={quoted}"
+    return _entered(namespace, f"sysctl -w {name}={quoted}")
+
+
+def _entered(namespace: str, command: str) -> str:
+    """Return a command that is run in a network namespace, "" for the caller's own."""
     if not namespace:
-        return write
-    return f"nsenter -t {namespace} -n {write}" if namespace.isdecimal() else f"ip netns exec {namespace} {write}"
+        return command
+    return f"nsenter -t {namespace} -n {command}" if namespace.isdecimal() else f"ip netns exec {namespace} {command}"
+
+
+def forget_time_wait(snapshot: Snapshot, port: int) -> Advice:
+    """Return the advice to have the kernel forget what waits on a local port: tcp_abort, net/ipv4/tcp.c."""
+    command = f"ss -K -t state time-wait sport = :{port}"
+    return Advice(
+        "or have the kernel forget them",
+        "old segments are no longer kept out (RFC 1337); needs root and CONFIG_INET_DIAG_DESTROY; no undo",
+        _entered(snapshot.namespace, command),
+        f"TIME-WAIT on port {port} of {_SCOPE}",
+    )
 
 
 def not_these(*what: str) -> Advice:

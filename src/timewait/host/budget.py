@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from timewait.endpoint import written
-from timewait.host.limits import LATE_LEAST_MS, LATE_MOST_MS, LIFE_MS, LIFE_SECONDS
+from timewait.host.limits import LIFE_MS, timing
 from timewait.host.snapshot import Cells, Listening, Population, Snapshot
 from timewait.system.census import CELL_MS
 
+_NOW_CELL = (LIFE_MS - 2000) // CELL_MS
 DEFAULT_RANGE = (32768, 60999)  # net/ipv4/af_inet.c, inet_init_net
 
 
@@ -41,6 +42,19 @@ def ports_of(sysctls: dict[str, str]) -> set[int]:
     """Return the ports that connect() may choose, those of listeners included."""
     low, high = _range(sysctls.get("net.ipv4.ip_local_port_range", ""))
     return set(range(low, high + 1)) - read_ports(sysctls.get("net.ipv4.ip_local_reserved_ports", ""))
+
+
+def late_ports(sysctls: dict[str, str]) -> set[int]:
+    """Return the ports of the pool that connect() tries only when all others are taken; bind() to port 0 begins there.
+
+    net/ipv4/inet_hashtables.c, __inet_hash_connect: those of the other parity than the lower bound's;
+    net/ipv4/inet_connection_sock.c, inet_csk_find_open_port: the other way round.  None where the kernel goes by
+    another step (ip_local_port_step_width).
+    """
+    if sysctls.get("net.ipv4.ip_local_port_step_width", "0") != "0":
+        return set()
+    low, high = _range(sysctls.get("net.ipv4.ip_local_port_range", ""))
+    return set(range(low + 1, high + 1, 2)) - read_ports(sysctls.get("net.ipv4.ip_local_reserved_ports", ""))
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -75,6 +89,9 @@ class Budget(NamedTuple):
     reuse_after_ms: int | None  # a TIME-WAIT this old may be taken over by connect(); None: never
     used: int  # ports in use, whatever the state
     reusable: int  # of those, what connect() may take over now, the peer having used timestamps
+    late: int  # of the used ones, those that connect() tries last
+    late_now: int  # of those, what went into TIME-WAIT within the last two seconds
+    hz: int  # of the kernel's timer, which tells how much longer than 60 s a wait lasts; 0 where unknown
 
     @property
     def name(self) -> str:
@@ -94,8 +111,12 @@ class Budget(NamedTuple):
     @property
     def sustains(self) -> float:
         """Connects a second that this destination carries for ever, if each leaves a TIME-WAIT here."""
-        life = LIFE_SECONDS if self.reuse_after_ms is None else self.reuse_after_ms / 1000
-        return self.size / life
+        return self.size / self.wait_s
+
+    @property
+    def wait_s(self) -> float:
+        """How long a port is gone after a close, the mean."""
+        return timing(self.hz).life_s if self.reuse_after_ms is None else self.reuse_after_ms / 1000
 
     @property
     def next_free_ms(self) -> tuple[int, int] | None:
@@ -103,9 +124,7 @@ class Budget(NamedTuple):
         if not self.cells:
             return None
         left = self.cells[0][0] * CELL_MS
-        if self.cells[0][0] == 0:  # its time may be up: only the timer wheel holds it
-            return 0, CELL_MS + LATE_MOST_MS
-        return left + LATE_LEAST_MS, left + CELL_MS + LATE_MOST_MS
+        return left, left + CELL_MS + timing(self.hz).late_most_ms
 
 
 def budgets(snapshot: Snapshot) -> list[Budget]:
@@ -115,17 +134,20 @@ def budgets(snapshot: Snapshot) -> list[Budget]:
     for row in snapshot.populations:
         if row.role == "client" and row.in_pool and row.state != "LISTEN":
             rows.setdefault((row.local, row.address, row.port), []).append(row)
-    found = [_budget(at, size, own, reuse_delay(snapshot, at[0], at[1])) for at, own in rows.items()]
+    found = [_budget(at, size, own, reuse_delay(snapshot, at[0], at[1]), snapshot.hz) for at, own in rows.items()]
     return sorted(found, key=lambda budget: (-budget.share, -budget.used, budget.name))
 
 
-def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_after_ms: int | None) -> Budget:
+def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_after_ms: int | None, hz: int) -> Budget:
     by_state: dict[str, int] = {}
     for row in rows:
         by_state[row.state] = by_state.get(row.state, 0) + row.sockets
-    waits = next((row.cells for row in rows if row.state == "TIME-WAIT"), ())
+    waits = merged(row for row in rows if row.state == "TIME-WAIT")
     orphans = sum(row.not_held for row in rows)
-    return budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms)
+    late = [row for row in rows if row.late]
+    now = sum(count for row in late if row.state == "TIME-WAIT" for cell, count in row.cells if cell >= _NOW_CELL)
+    found = budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms, hz)
+    return found._replace(late=sum(row.sockets for row in late), late_now=now)
 
 
 def merged(rows: Iterable[Population]) -> Cells:
@@ -148,13 +170,16 @@ def budget(
     cells: Cells = (),
     waits: Cells = (),
     reuse_after_ms: int | None = None,
+    hz: int = 0,
 ) -> Budget:
     """Return a budget with its sums."""
     reusable = 0
     if reuse_after_ms is not None:
         oldest = LIFE_MS - reuse_after_ms
         reusable = sum([count for cell, count in waits if (cell + 1) * CELL_MS <= oldest])
-    return Budget(*at, size, by_state, orphans, cells, waits, reuse_after_ms, sum(by_state.values()), reusable)
+    return Budget(
+        *at, size, by_state, orphans, cells, waits, reuse_after_ms, sum(by_state.values()), reusable, 0, 0, hz
+    )
 
 
 def reuse_delay(snapshot: Snapshot, local: str, remote: str) -> int | None:

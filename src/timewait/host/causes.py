@@ -1,16 +1,23 @@
 """Why a connect() or bind() fails or takes long: every cause known, judged for one host and one destination.
 
 A symptom is a list of questions to a snapshot.  Each answer is confirmed, ruled out, or not decidable from outside the
-program, with the evidence either way.
+program, with the evidence either way.  What a real call came to (`Attempt`), where the user asked for one, is evidence
+like any other.
 """
 
+import errno
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from timewait.clock import MS, readable
 from timewait.endpoint import Endpoint
 from timewait.host.budget import Budget
 from timewait.host.look import Look
+from timewait.system.attempt import Attempt
+
+# RFC 6298 section 2.1: the first retransmission waits one second; the kernel's timer may be a little early.
+_FIRST_TIMEOUT: Final = 900 * MS
 
 
 class Verdict(StrEnum):
@@ -33,14 +40,25 @@ class Cause(NamedTuple):
 class Question(NamedTuple):
     """What is asked about: the destination and the own end, as far as the user gave them.
 
-    `source_here`: whether the own address is on this host; `standing`: how many sockets hold the own port, by state.
-    Both None where nobody looked.
+    `source_here`: whether the own address is on this host; `standing`: how many sockets hold the own port, by state;
+    `pair`: of those, the ones towards the destination.  None where nobody looked.  `tried`: the calls made, in order.
     """
 
     to: Endpoint | None = None
     source: Endpoint | None = None
     source_here: bool | None = None
     standing: dict[str, int] | None = None
+    pair: dict[str, int] | None = None
+    tried: tuple[Attempt, ...] = ()
+
+    def attempt(self, call: str) -> Attempt | None:
+        """Return the first attempt that ended with this call."""
+        return next((attempt for attempt in self.tried if attempt.call == call), None)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the own port is given."""
+        return self.source is not None and self.source.port != 0
 
 
 def _matching(look: Look, asked: Question) -> list[Budget]:
@@ -65,6 +83,9 @@ def ports_in_use(look: Look, asked: Question) -> Cause:
     evidence = f"{worst.name}: {worst.used:,} of {worst.size:,} ports in use ({held})"
     if worst.reusable:
         evidence += f"; {worst.reusable:,} may be taken over"
+    attempt = asked.attempt("connect")
+    if attempt and attempt.ok and not asked.fixed and asked.to and asked.to.port:
+        return Cause(cause, Verdict.RULED_OUT, f"{evidence}; a connect() just now found a port")
     if worst.share >= look.limits.ports_gone:
         return Cause(cause, Verdict.CONFIRMED, evidence, "ports-gone")
     return Cause(cause, Verdict.RULED_OUT, evidence)
@@ -73,6 +94,13 @@ def ports_in_use(look: Look, asked: Question) -> Cause:
 def bound_early(look: Look, asked: Question) -> Cause:
     """Judge whether bind() to port 0 has used up one pool for all destinations."""
     cause = "bind() to port 0 chose the ports, from one pool for all destinations"
+    attempt = asked.attempt("bind")
+    if attempt and not asked.fixed and asked.source:
+        if attempt.error == "EADDRINUSE":
+            evidence = f"bind() of {asked.source.address} to port 0 just now: EADDRINUSE"
+            return Cause(cause, Verdict.CONFIRMED, evidence, "bind-before-connect")
+        if attempt.ok:
+            return Cause(cause, Verdict.RULED_OUT, f"bind() of {asked.source.address} to port 0 just now found a port")
     for crowd in look.snapshot.crowds:
         if asked.source is not None and crowd.local != asked.source.address:
             continue
@@ -114,6 +142,19 @@ def source_missing(look: Look, asked: Question) -> Cause:
 def no_timestamps(look: Look, asked: Question) -> Cause:
     """Judge whether a port fixed by bind() waits because the old connection had no timestamps."""
     cause = "the program binds one port, and the old connection over it had no timestamps"
+    attempt = asked.attempt("connect")
+    if asked.fixed and asked.pair is not None and set(asked.pair) <= {"TIME-WAIT"}:
+        waiting = asked.pair.get("TIME-WAIT", 0)
+        if not waiting:
+            return Cause(cause, Verdict.RULED_OUT, f"nothing waits between {asked.source} and {asked.to}")
+        if attempt and attempt.error == "EADDRNOTAVAIL":
+            # __inet_check_established: with the port fixed, ts_recent_stamp = 0 is the only reason to refuse.
+            evidence = f"{asked.source} -> {asked.to} is in TIME-WAIT, and connect() just now: EADDRNOTAVAIL"
+            return Cause(cause, Verdict.CONFIRMED, evidence, "timestamps-off")
+        if attempt and attempt.ok:
+            return Cause(cause, Verdict.RULED_OUT, "a connect() just now took the waiting pair over")
+    if attempt and attempt.timestamps:
+        return Cause(cause, Verdict.RULED_OUT, "both ends use timestamps: seen in the connect() just now")
     if look.snapshot.number("net.ipv4.tcp_timestamps") == 0:
         waits = sum(budget.by_state.get("TIME-WAIT", 0) for budget in _matching(look, asked))
         if waits:
@@ -126,6 +167,11 @@ def no_timestamps(look: Look, asked: Question) -> Cause:
 def live_pair(look: Look, asked: Question) -> Cause:
     """Judge whether connections that are not in TIME-WAIT hold the pair: those can never be taken over."""
     cause = "a connection over the same pair is still open or closing (FIN-WAIT, LAST-ACK, ...)"
+    if asked.fixed and asked.pair is not None:
+        held = ", ".join(f"{count:,} {state}" for state, count in sorted(asked.pair.items()))
+        if not set(asked.pair) - {"TIME-WAIT"}:
+            return Cause(cause, Verdict.RULED_OUT, f"{asked.source} -> {asked.to}: {held or 'no socket'}")
+        return Cause(cause, Verdict.CONFIRMED, f"{asked.source} -> {asked.to}: {held}")
     found = [budget for budget in _matching(look, asked) if set(budget.by_state) - {"TIME-WAIT"}]
     if not found:
         return Cause(cause, Verdict.RULED_OUT, "none of the sockets there is in another state than TIME-WAIT")
@@ -135,10 +181,12 @@ def live_pair(look: Look, asked: Question) -> Cause:
 
 def own_range(look: Look, asked: Question) -> Cause:
     """Name what no dump shows: a range of the socket's own."""
+    attempt = asked.attempt("connect")
+    tried = "; a plain connect() just now found a port" if attempt and attempt.ok else ""
     return Cause(
         "the socket has a narrower range of its own (IP_LOCAL_PORT_RANGE)",
         Verdict.OPEN,
-        "the kernel tells nobody but the program",
+        f"the kernel tells nobody but the program{tried}",
     )
 
 
@@ -167,8 +215,21 @@ def standing(look: Look, asked: Question) -> Cause:
     if not asked.standing.get("TIME-WAIT"):
         return Cause(cause, Verdict.RULED_OUT, f"none on port {asked.source.port}" + (f" ({held})" if held else ""))
     if any(row.port == asked.source.port for row in look.snapshot.listeners):
-        return Cause(cause, Verdict.OPEN, f"{held}; but somebody listens there now")
-    return Cause(cause, Verdict.CONFIRMED, f"{held}; a socket with the flag binds over those that had it too")
+        lacking = any(row.port == asked.source.port and row.reuse is False for row in look.snapshot.restarts)
+        flag = ", without SO_REUSEADDR" if lacking else ""
+        return Cause(cause, Verdict.OPEN, f"{held}; but somebody listens there now{flag}")
+    plain = next((attempt for attempt in asked.tried if attempt.call == "bind" and not attempt.reuse_address), None)
+    flagged = next((attempt for attempt in asked.tried if attempt.call == "bind" and attempt.reuse_address), None)
+    if plain and plain.ok:
+        return Cause(cause, Verdict.RULED_OUT, f"{held}; bind() just now works even without SO_REUSEADDR")
+    if flagged and flagged.ok:
+        evidence = f"{held}; bind() just now fails without SO_REUSEADDR and works with it: the new socket lacks it"
+        return Cause(cause, Verdict.CONFIRMED, evidence, "restart-blocked")
+    if flagged:
+        evidence = f"{held}; bind() just now fails with SO_REUSEADDR too: the old sockets had been without it"
+        return Cause(cause, Verdict.CONFIRMED, evidence, "restart-blocked")
+    evidence = f"{held}; a socket with the flag binds over those that had it too (which lacks it: --try)"
+    return Cause(cause, Verdict.CONFIRMED, evidence, "restart-blocked")
 
 
 def port_in_range(look: Look, asked: Question) -> Cause:
@@ -198,6 +259,10 @@ def searching(look: Look, asked: Question) -> Cause:
 def refused_syn(look: Look, asked: Question) -> Cause:
     """Judge whether SYNs are sent again because a TIME-WAIT at the other end answered them with an ACK."""
     cause = "the SYN meets a TIME-WAIT at the other end that refuses it, and is sent again"
+    attempt = asked.attempt("connect")
+    if attempt and attempt.ok and attempt.resent and attempt.took < _FIRST_TIMEOUT:
+        # tcp_rcv_synsent_state_process: a false ACK is answered with RST, and the SYN goes out again at once.
+        return Cause(cause, Verdict.CONFIRMED, f"{_told(attempt)}: too early for a timeout", "slow-connects")
     again, challenged = (look.snapshot.counter(f"TcpExt.{name}") for name in ("TCPSynRetrans", "TCPChallengeACK"))
     evidence = f"since boot TCPSynRetrans = {again:,}, TCPChallengeACK = {challenged:,}"
     moved = look.grew("TcpExt.TCPSynRetrans"), look.grew("TcpExt.TCPChallengeACK")
@@ -208,6 +273,23 @@ def refused_syn(look: Look, asked: Question) -> Cause:
     if moved[0] and moved[1]:
         return Cause(cause, Verdict.CONFIRMED, evidence)
     return Cause(cause, Verdict.OPEN, f"{evidence}; a lost SYN looks the same (see with --interval 10)")
+
+
+def lost_syn(look: Look, asked: Question) -> Cause:
+    """Judge whether SYNs, or their answers, get lost: then connect() takes whole seconds (RFC 6298 2.1, 5.5)."""
+    cause = "the SYN or its answer is lost, or dropped by the other end: sent again after 1 s"
+    attempt = asked.attempt("connect")
+    if attempt is None:
+        return Cause(cause, Verdict.OPEN, "see how long one connect() takes: --try --to ADDR:PORT")
+    if attempt.resent and attempt.took >= _FIRST_TIMEOUT:
+        return Cause(cause, Verdict.CONFIRMED, _told(attempt))
+    return Cause(cause, Verdict.OPEN, f"not just now: {_told(attempt)}")
+
+
+def _told(attempt: Attempt) -> str:
+    again = f"SYN sent again {attempt.resent} times" if attempt.resent > 1 else "SYN sent again once"
+    how = again if attempt.resent else "no SYN sent again"
+    return f"{attempt.call}() took {readable(attempt.took)}, {attempt.error or 'it works'}, {how}"
 
 
 def full_queue(look: Look, asked: Question) -> Cause:
@@ -245,16 +327,19 @@ def conntrack_full(look: Look, asked: Question) -> Cause:
 SYMPTOMS: Final[dict[str, tuple[Callable[[Look, Question], Cause], ...]]] = {
     "EADDRNOTAVAIL": (ports_in_use, bound_early, source_missing, small_pool, no_timestamps, live_pair, own_range),
     "EADDRINUSE": (other_listener, standing, port_in_range, bound_early),
-    "slow connects": (refused_syn, full_queue, searching, minute_hang),
-    "connect timeout": (full_queue, conntrack_full, minute_hang),
+    "slow connects": (refused_syn, lost_syn, full_queue, searching, minute_hang),
+    "connect timeout": (lost_syn, full_queue, conntrack_full, minute_hang),
 }
 ALIASES: Final = {
     "cannot assign requested address": "EADDRNOTAVAIL",
+    "address not available": "EADDRNOTAVAIL",  # musl
     "address already in use": "EADDRINUSE",
+    "address in use": "EADDRINUSE",  # musl
     "1-second connects": "slow connects",
     "one-second connects": "slow connects",
     "etimedout": "connect timeout",
     "connection timed out": "connect timeout",
+    "operation timed out": "connect timeout",  # musl
 }
 
 
@@ -262,6 +347,16 @@ def symptom(text: str) -> str | None:
     """Return the symptom meant by a user's words, None where it is none."""
     known = {name.lower(): name for name in SYMPTOMS} | ALIASES
     return known.get(" ".join(text.lower().split()))
+
+
+def said(output: str, status: int | None) -> str | None:
+    """Return the symptom that a program's words name last; else the one that its exit status is the errno of."""
+    words = {name: name for name in SYMPTOMS} | ALIASES
+    places = {(output.lower().rfind(word.lower()), name) for word, name in words.items()}
+    at, found = max(places)
+    if at >= 0:
+        return found
+    return symptom(errno.errorcode.get(status or 0, ""))
 
 
 def judge(name: str, look: Look, asked: Question) -> list[Cause]:

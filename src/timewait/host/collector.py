@@ -11,8 +11,9 @@ import time
 
 from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
-from timewait.host.budget import Budget, budgets, pool_of, ports_of
+from timewait.host.budget import Budget, budgets, late_ports, pool_of, ports_of
 from timewait.host.limits import Limits
+from timewait.host.restarts import restarts
 from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot, split
 from timewait.system import census, counters, machine, owners, sysctl
 from timewait.system.netlink import DumpState
@@ -27,7 +28,8 @@ SYSCTLS = (
     *("net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_tw_reuse"),
     *("net.ipv4.tcp_tw_reuse_delay", "net.ipv4.tcp_tw_recycle", "net.ipv4.tcp_timestamps", "net.ipv4.tcp_rfc1337"),
     *("net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_max_tw_buckets", "net.ipv4.tcp_max_orphans"),
-    *("net.ipv4.ip_autobind_reuse", "net.ipv4.tcp_invalid_ratelimit", "net.ipv4.tcp_ehash_entries"),
+    *("net.ipv4.ip_local_port_step_width", "net.ipv4.ip_autobind_reuse"),
+    *("net.ipv4.tcp_invalid_ratelimit", "net.ipv4.tcp_ehash_entries"),
     *("net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"),
     *("net.netfilter.nf_conntrack_tcp_timeout_time_wait", "fs.file-nr"),
 )
@@ -50,12 +52,12 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
     began = time.monotonic()
     values = _sysctls(missing)
     listening = census.listeners()
-    pool = ports_of(values)
+    pool, late = ports_of(values), late_ports(values)
     many = before.get("sockstat.TCP.tw", 0) >= _NUMPY_PAYS_FROM
     rest = ALL_STATES & ~state_mask(LISTEN, TIME_WAIT)
-    kinds = census.take(rest, pool=pool, listening=listening).in_detail()
+    kinds = census.take(rest, pool=pool, late=late, listening=listening).in_detail()
     taken, dump_began = time.time_ns(), time.monotonic()
-    waiting = census.take(state_mask(TIME_WAIT), pool=pool, listening=listening, many=many)
+    waiting = census.take(state_mask(TIME_WAIT), pool=pool, late=late, listening=listening, many=many)
     span = time.monotonic() - dump_began
     kinds.update(waiting.in_detail())
     moved: dict[str, int] = {}
@@ -78,6 +80,7 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
         interval_s=time.monotonic() - began if interval_s > 0 else 0.0,
         moved=moved,
     )
+    looked = looked._replace(restarts=restarts(looked, limits or Limits(), missing))
     return _with_owners(_with_crowds(looked, limits or Limits(), missing), limits or Limits(), missing)
 
 
@@ -99,9 +102,10 @@ def _sysctls(missing: list[str]) -> dict[str, str]:
 
 
 def _population(kind: "Kind", lefts: dict[int, int]) -> Population:
-    state, family, address, port, role, local, outside = kind
+    state, family, address, port, role, local, half = kind
     own = address_text(socket.AF_INET6, local) if local else ""
-    return Population(STATES[state], role, own, address_text(family, address), port, not outside, *split(lefts))
+    where = (address_text(family, address), port, half != census.OUTSIDE)
+    return Population(STATES[state], role, own, *where, *split(lefts), late=half == census.LATE)
 
 
 def _with_crowds(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
@@ -157,13 +161,19 @@ def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snap
     )
 
 
-def own_end(source: Endpoint) -> tuple[bool, dict[str, int]]:
-    """Return whether a local address is here, and how many sockets hold the local port, by state."""
+def own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int], dict[str, int] | None]:
+    """Return whether a local address is here, and how many sockets hold the local port, by state.
+
+    The third counts those towards `to` alone; None where no whole pair was named.
+    """
     held: dict[str, int] = {}
+    pair: dict[str, int] = {}
     if source.port:
         for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState(), local_port=source.port):
             held[row.state] = held.get(row.state, 0) + 1
-    return machine.has_address(source.address), held
+            if row.peer == to and row.local == source:
+                pair[row.state] = pair.get(row.state, 0) + 1
+    return machine.has_address(source.address), held, pair if to and to.port and source.port else None
 
 
 def _inodes(budget: Budget) -> set[int]:

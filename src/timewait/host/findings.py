@@ -10,13 +10,16 @@ from timewait.host.advice import setting
 from timewait.host.budget import budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import forecast
-from timewait.host.limits import LIFE_SECONDS, Limits
+from timewait.host.limits import Limits, timing
 from timewait.host.look import Look
-from timewait.host.port_findings import bound_ports, ports
+from timewait.host.port_findings import bound_ports, explicit_binds, ports
+from timewait.host.restart_findings import restarts
 from timewait.host.snapshot import Snapshot
 
 _OVERFLOW: Final = "TcpExt.TCPTimeWaitOverflow"
 _PAWS: Final = "TcpExt.PAWSTimewait"
+# Answers of a TIME-WAIT, or of a half-dead connection, to a SYN: tcp_timewait_state_process, tcp_send_challenge_ack.
+_REFUSALS: Final = ("PAWSTimewait", "TCPACKSkippedTimeWait", "TCPChallengeACK")
 _BUCKETS: Final = "net.ipv4.tcp_max_tw_buckets"
 _DEFAULT_BUCKETS: Final = 131072  # of a large host: half its hash entries, inet_hashinfo2_init and tcp_sk_init
 
@@ -85,7 +88,7 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
     if most is None:
         return
     total, since, grew = look.minis, look.snapshot.counter(_OVERFLOW), look.grew(_OVERFLOW)
-    whole = budget(("", "", 0), max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells)
+    whole = budget(("", "", 0), max(1, most), {"TIME-WAIT": total}, 0, look.cells, look.cells, hz=look.snapshot.hz)
     ahead = forecast(whole, look.history.now)
     now = bool(grew) or (since > 0 and total >= look.limits.buckets * most)
     if now:
@@ -100,7 +103,7 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
     else:
         return
     # What overflowed has left no trace to count, so the rate seen is the least that it can be.
-    wanted = max(_DEFAULT_BUCKETS, 2 * most, round(2 * LIFE_SECONDS * look.history.now))
+    wanted = max(_DEFAULT_BUCKETS, 2 * most, round(2 * whole.wait_s * look.history.now))
     yield Finding(
         "bucket-overflow",
         severity,
@@ -111,8 +114,8 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
             (
                 "rate",
                 (
-                    f"{figure(look.history.now)} closes/s or more now; above {figure(most / LIFE_SECONDS)}/s the limit "
-                    "is reached (limit / 61.5 s)"
+                    f"{figure(look.history.now)} closes/s or more now; above {figure(whole.sustains)}/s the limit "
+                    f"is reached (limit / {whole.wait_s:.1f} s)"
                 ),
             ),
             (
@@ -167,6 +170,49 @@ def paws_in_time_wait(look: Look) -> Iterator[Finding]:
             advice.not_these("switching timestamps off (every other way of reuse goes with them)"),
         ),
         {"since_boot": since, "in_interval": grew},
+    )
+
+
+def slow_connects(look: Look) -> Iterator[Finding]:
+    """SYNs sent again while TIME-WAIT refuses SYNs, both within the interval: connects that take long and then work."""
+    again = look.grew("TcpExt.TCPSynRetrans") or 0
+    refused = {name: look.grew(f"TcpExt.{name}") or 0 for name in _REFUSALS}
+    if min(again, sum(refused.values())) < look.limits.slow_connects:
+        return
+    moved = ", ".join(f"{name} +{count:,}" for name, count in refused.items() if count)
+    hangs = look.snapshot.number("net.ipv4.tcp_rfc1337") == 1
+    steps = [
+        Advice("let the client's port be chosen by connect(), not by bind(): another pair, and nothing waits there"),
+        Advice("keep connections open, so that pairs come round again later"),
+        advice.not_these("the accept queue or SYN backlog (ListenOverflows has its own counter)"),
+    ]
+    if look.snapshot.number("net.ipv4.tcp_timestamps") == 0:
+        steps.insert(0, advice.timestamps_on(look.snapshot))
+    if hangs:
+        steps.insert(0, setting(look.snapshot, "net.ipv4.tcp_rfc1337", "0", "let RST clear what refuses"))
+    cost = "some 10 ms"
+    if hangs:
+        cost = "about a minute where the service has tcp_rfc1337 = 1, as this host has: the RST does not clear it"
+    full = look.grew("TcpExt.ListenOverflows") or 0
+    yield Finding(
+        "slow-connects",
+        Severity.WARNING,
+        "",
+        f"{again:,} SYNs sent again in {figure(look.snapshot.interval_s)} s, while TIME-WAIT refuses SYNs",
+        (
+            ("count", f"TCPSynRetrans +{again:,}; {moved}"),
+            (
+                "why",
+                (
+                    "a SYN that meets a TIME-WAIT with a newer timestamp or sequence number is answered with an ACK; "
+                    f"the client answers with RST and sends it again: {cost}"
+                ),
+            ),
+            *((("also", f"ListenOverflows +{full:,}: a service here does not accept fast enough"),) if full else ()),
+        ),
+        () if full else ("a full accept queue (ListenOverflows +0)",),
+        tuple(steps),
+        {"syns_sent_again": again, "refused": refused},
     )
 
 
@@ -283,9 +329,10 @@ def folklore(look: Look) -> Iterator[Finding]:
         )
     most = snapshot.number(_BUCKETS)
     if most is not None and most < look.limits.small_buckets:
+        rate = figure(most / timing(snapshot.hz).life_s)
         yield _folklore(
             *("small-buckets", f"net.ipv4.tcp_max_tw_buckets = {most} is small"),
-            f"above {figure(most / LIFE_SECONDS)} closes/s connections end without TIME-WAIT, to save a few MB",
+            f"above {rate} closes/s connections end without TIME-WAIT, to save a few MB",
             setting(snapshot, _BUCKETS, str(_DEFAULT_BUCKETS), "give it room", "at most 64 MB, if ever full"),
         )
     if (recycle := snapshot.number("net.ipv4.tcp_tw_recycle")) is not None and recycle:
@@ -370,10 +417,13 @@ def server_side(look: Look) -> Iterator[Finding]:
 RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ports,
     bound_ports,
+    explicit_binds,
+    restarts,
     bucket_overflow,
     full_fin_wait_2,
     close_wait_leak,
     conntrack,
+    slow_connects,
     paws_in_time_wait,
     timestamps_off,
     rfc1337_on,

@@ -8,11 +8,9 @@ are gone.
 from typing import NamedTuple
 
 from timewait.host.budget import Budget
-from timewait.host.limits import LIFE_MS, LIFE_SECONDS, NOW_SECONDS, PAST_SECONDS, TICK_MS
+from timewait.host.limits import LIFE_MS, NOW_SECONDS, PAST_SECONDS, timing
 from timewait.host.snapshot import Cells
 from timewait.system.census import CELL_MS
-
-_MEAN_LATE_MS = round(LIFE_SECONDS * 1000) - LIFE_MS
 
 
 class Second(NamedTuple):
@@ -55,8 +53,12 @@ class Forecast(NamedTuple):
     settles_at: int
 
 
-def history(cells: Cells, span_ms: int = 0) -> History:
-    """Return the closes per second of the last minute from counts by time left, read within `span_ms`."""
+def history(cells: Cells, span_ms: int = 0, hz: int = 0) -> History:
+    """Return the closes per second of the last minute from counts by time left, read within `span_ms`.
+
+    `hz` of the kernel that wrote the times left, which its tick rounds; 0 where it is not known.
+    """
+    tick_ms = timing(hz).tick_ms
     least = [0] * PAST_SECONDS
     most = [0] * PAST_SECONDS
     estimate = [0.0] * PAST_SECONDS
@@ -65,7 +67,7 @@ def history(cells: Cells, span_ms: int = 0) -> History:
         youngest, oldest = max(0, LIFE_MS - (cell + 1) * CELL_MS), max(0, LIFE_MS - cell * CELL_MS)
         if not oldest:  # has more than 60 s left, by a tick
             oldest = 1
-        first, last = max(0, youngest - span_ms - TICK_MS) // 1000, (oldest - 1 + TICK_MS) // 1000
+        first, last = max(0, youngest - span_ms - tick_ms) // 1000, (oldest - 1 + tick_ms) // 1000
         for second in range(first, min(last, PAST_SECONDS - 1) + 1):
             overlap = max(0, min(oldest, (second + 1) * 1000) - max(youngest, second * 1000))
             most[second] += count
@@ -91,7 +93,7 @@ def forecast(budget: Budget, rate: float) -> Forecast:
     Ports that wait now come back one after the other, late by what the timer wheel adds; ports closed from now on
     come back after the last of those.
     """
-    wait_s = LIFE_SECONDS if budget.reuse_after_ms is None else budget.reuse_after_ms / 1000
+    wait_s = budget.wait_s
     held = budget.used - sum(count for _, count in budget.cells)
     settles = round(held + rate * wait_s)
     taken = budget.used - budget.reusable
@@ -111,10 +113,11 @@ def forecast(budget: Budget, rate: float) -> Forecast:
 def _returns(budget: Budget) -> list[tuple[float, int]]:
     """Return (seconds from now, how many) of the ports that wait now and are not free to take over yet."""
     found = []
+    late_s = timing(budget.hz).life_s - LIFE_MS / 1000
     for cell, count in budget.cells:
         left_ms = cell * CELL_MS + CELL_MS / 2
         if budget.reuse_after_ms is None:
-            found.append(((left_ms + _MEAN_LATE_MS) / 1000, count))
+            found.append((left_ms / 1000 + late_s, count))
         elif (cell + 1) * CELL_MS > LIFE_MS - budget.reuse_after_ms:
             found.append((max(0.0, (left_ms - (LIFE_MS - budget.reuse_after_ms)) / 1000), count))
     return found

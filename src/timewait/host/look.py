@@ -48,7 +48,7 @@ class Look:
     @cached_property
     def history(self) -> History:
         """Closes per second of the whole namespace."""
-        return history(self.cells, self.snapshot.span_ms)
+        return history(self.cells, self.snapshot.span_ms, self.snapshot.hz)
 
     def waiting(self, role: str = "") -> list[Population]:
         """Return the populations in TIME-WAIT, of one role or of both."""

@@ -15,7 +15,7 @@ _HASH: Final = "net/ipv4/inet_hashtables.c, __inet_hash_connect and __inet_check
 _PORTS: Final = (
     "A four-tuple in TIME-WAIT cannot be opened again by this end (an OPEN in TIME-WAIT is an error), so each "
     "connection that this host closes first takes one local port towards that destination out of use for a minute.  "
-    "Ports divided by 61.5 s is the rate that goes on for ever."
+    "Ports divided by the wait (61.5 s, the mean at HZ=250) is the rate that goes on for ever."
 )
 
 MEANINGS: Final[dict[str, Meaning]] = {
@@ -37,6 +37,13 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "none: the socket interface",
         "net/ipv4/inet_connection_sock.c, inet_csk_get_port; IP_BIND_ADDRESS_NO_PORT since 4.2",
     ),
+    "explicit-binds": Meaning(
+        "A port that bind() chose belongs to its socket alone, and connect() passes it over whatever the destination, "
+        "until its TIME-WAIT is over.  No record says who chose a port; but connect() takes the half of the range that "
+        "it tries last only when the other is taken, and bind() to port 0 begins there.",
+        "none: the socket interface",
+        f"{_HASH}; net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; parity since 4.2",
+    ),
     "bucket-overflow": Meaning(
         "Above tcp_max_tw_buckets a connection ends without TIME-WAIT: the newest, not the oldest.  Orphans in "
         "FIN-WAIT-2 count too and then vanish, so that late data of the other end is answered with RST.",
@@ -54,7 +61,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     ),
     "conntrack-nearly-full": Meaning(
         "Connection tracking has a TIME-WAIT of its own, 120 s, in a table of its own.",
-        "RFC 5382 section 5 asks NATs for 4 minutes",
+        "RFC 5382 section 5 (REQ-5): a NAT must not forget a connection that opens or closes within 4 idle minutes",
         "net/netfilter/nf_conntrack_proto_tcp.c",
     ),
     "paws-time-wait": Meaning(
@@ -62,6 +69,21 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "behind one address have several clocks.",
         "RFC 7323 5.3 (PAWS), RFC 6191 section 2",
         "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process; counter PAWSTimewait",
+    ),
+    "slow-connects": Meaning(
+        "A SYN that meets a TIME-WAIT must be newer than what that connection saw, by timestamp or sequence number.  "
+        "One that is not is answered with an ACK; the client, which expected a SYN-ACK, answers with RST, and that "
+        "ends the TIME-WAIT, unless tcp_rfc1337 = 1; its second SYN is let in.",
+        "RFC 6191 section 2, RFC 9293 3.10.7.3 (SYN-SENT, first) and 3.10.7.4",
+        "net/ipv4/tcp_minisocks.c, tcp_timewait_state_process; net/ipv4/tcp_input.c, tcp_rcv_synsent_state_process "
+        "(SYN sent again at once since 5.6, after 1 s before)",
+    ),
+    "restart-blocked": Meaning(
+        "bind() passes over a TIME-WAIT on the same port only if the socket that waits and the new one both had "
+        "SO_REUSEADDR, or both SO_REUSEPORT.  Accepted connections have the flags of their listener.  So it takes two "
+        "starts until a flag that is set today helps.",
+        "none: the socket interface (RFC 9293 3.6.1 is about the pair, not the port)",
+        "net/ipv4/inet_connection_sock.c, inet_bind_conflict",
     ),
     "timestamps-off": Meaning(
         "Only timestamps tell old segments from new ones, so without them no TIME-WAIT is taken over, and a server "
@@ -97,8 +119,8 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "tw-recycle": Meaning(
         "One timestamp was remembered for each address, and SYNs with an older one were dropped: all but one host "
         "behind a NAT.",
-        "RFC 7323 appendix B.2 names the idea",
-        "removed in 4.12",
+        "RFC 1323 names the idea, a per-host cache of the last timestamp, as no part of its proposal",
+        "removed in 4.12 (4396e46187ca, tcp: remove tcp_tw_recycle)",
     ),
     "server-time-wait": Meaning(
         "A server's TIME-WAITs share the listening port; a new SYN over the same pair is let in, by its timestamp or "

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from timewait.clock import MS, SECOND, readable
-from timewait.host import advice
+from timewait.endpoint import written
+from timewait.host import advice, closers
 from timewait.host.budget import Budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import Forecast, History, forecast, history, may_fill
@@ -14,6 +15,9 @@ _MOST_NAMED = 3
 # Ports chosen by connect() for several destinations overlap soon; so many sockets without overlap are no accident.
 _FEW = 50
 _ALL_DIFFERENT = 0.99
+# So few ports that bind() chose are nobody's trouble.
+_FEW_BOUND = 20
+_FEW_NOW = 3
 
 
 def ports(look: Look) -> Iterator[Finding]:
@@ -22,7 +26,7 @@ def ports(look: Look) -> Iterator[Finding]:
         limits = look.limits
         if budget.share < limits.ports_step and not may_fill(budget, limits.full_within_s):
             continue
-        past = history(budget.waits, look.snapshot.span_ms)
+        past = history(budget.waits, look.snapshot.span_ms, look.snapshot.hz)
         ahead = forecast(budget, past.now)
         if budget.share >= limits.ports_gone:
             yield _finding(look, budget, past, ahead, "ports-gone", Severity.CRITICAL)
@@ -78,6 +82,65 @@ def _soon(ahead: Forecast, within_s: float) -> bool:
     return ahead.full_in_s is not None and ahead.full_in_s <= within_s
 
 
+def explicit_binds(look: Look) -> Iterator[Finding]:
+    """Ports that bind() chose and that TIME-WAIT holds: connect() passes them over, whatever the destination.
+
+    The kernel keeps no word of that in a TIME-WAIT record.  But connect() takes a port of the half of the range that it
+    tries last only when the other half is taken, and bind() to port 0 begins there (`late_ports`).  So what has just
+    been closed there, while the first half is mostly free, another call chose.  Ports that bind() took in the first
+    half do not show: the count is the least.
+    """
+    crowded = {crowd.local for crowd in look.snapshot.crowds if crowd.ports >= crowd.sockets * _ALL_DIFFERENT}
+    held: dict[str, list[Budget]] = {}
+    for budget in look.budgets:
+        if (
+            budget.local not in crowded
+            and budget.late_now >= _FEW_NOW
+            and (budget.used - budget.late) * 4 <= budget.size
+        ):
+            held.setdefault(budget.local, []).append(budget)
+    for local, those in held.items():
+        count = sum(budget.late for budget in those)
+        if count < max(_FEW_BOUND, look.limits.explicit_binds * look.pool.size):
+            continue
+        first = sum(budget.used - budget.late for budget in those)
+        where = ", ".join(written(budget.address, budget.port) for budget in those[:_MOST_NAMED])
+        yield Finding(
+            "explicit-binds",
+            Severity.WARNING,
+            local,
+            f"{count:,} of {look.pool.size:,} ports are taken from every destination by bind()",
+            (
+                ("where", f"clients of {where}" + (" ..." if len(those) > _MOST_NAMED else "")),
+                (
+                    "why",
+                    (
+                        f"they are of the half of the range that connect() tries last, and of the other half only "
+                        f"{first:,} are in use: bind() chose them, to port 0 or by number"
+                    ),
+                ),
+                (
+                    "harm",
+                    (
+                        "connect() passes over a port that bind() owns, its TIME-WAIT included, whatever the "
+                        "destination; tcp_tw_reuse does not help"
+                    ),
+                ),
+                (
+                    "doubt",
+                    "sockets with IP_LOCAL_PORT_RANGE use both halves as well, and harm nobody: no record tells them",
+                ),
+            ),
+            ("connect() itself (it would have taken the other half)", "a full range (see destinations in --json)"),
+            (
+                Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "Linux 4.2"),
+                Advice("leave bind() out where neither source address nor port matters"),
+                advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
+            ),
+            {"local": local, "ports": count, "first_half": first, "pool": look.pool.size},
+        )
+
+
 def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: str, severity: Severity) -> Finding:
     owners = [owner for owner in look.snapshot.owners if owner[:3] == (budget.local, budget.address, budget.port)]
     owners.sort(key=lambda owner: (-owner.sockets, owner.pid))
@@ -126,23 +189,21 @@ def _held(budget: Budget) -> str:
 
 
 def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
+    trace = look.snapshot.trace
+    those = closers.closers(trace, "client", *budget[:3]) if trace else []
+    if those:
+        return f"{closers.said(those)}; role client"
     first = "this host closes first" if budget.by_state.get("TIME-WAIT") else "this host has not closed first"
+    if trace:
+        first += f", but not once in the {figure(trace.seconds)} s traced"
     if not owners:
         closed = any(text.startswith("owners ") for text in look.snapshot.missing)
         reason = "no process that may be looked into" if closed else "no process"
         reason += " holds a socket to it now"
         return f"role client, {first}; {reason}"
-    named = ", ".join(
-        f"{owner.command} (pid {owner.pid}{_place(owner)}): {owner.sockets:,} live" for owner in owners[:_MOST_NAMED]
-    )
+    named = ", ".join(f"{closers.name(owner)}: {owner.sockets:,} live" for owner in owners[:_MOST_NAMED])
     more = f", and {len(owners) - _MOST_NAMED} more processes" if len(owners) > _MOST_NAMED else ""
     return f"{named}{more}; role client, {first}"
-
-
-def _place(owner: Owner) -> str:
-    """Return the last part of the control group: a unit, a container, a pod."""
-    last = owner.cgroup.rstrip("/").rpartition("/")[2]
-    return f", {last}" if last else ""
 
 
 def _rates(budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ class Population(NamedTuple):
     `address`, `port`: the destination, the end that was connected to.  `local`: a client's own address, "" for a
     server.  `in_pool`: the client's port is of the ephemeral range and not reserved.  `cells`: how many by time left,
     in units of 256 ms, the shortest first; empty for full sockets.  `not_held`: full sockets without a process.
+    `late`: the port is of the half of the range that connect() tries last.
     """
 
     state: str
@@ -24,6 +25,7 @@ class Population(NamedTuple):
     sockets: int
     not_held: int
     cells: Cells
+    late: bool = False
 
 
 class Listening(NamedTuple):
@@ -56,6 +58,48 @@ class Owner(NamedTuple):
     most_files: int  # RLIMIT_NOFILE; 0 where it could not be read
 
 
+class Restart(NamedTuple):
+    """A service whose port is held by sockets in TIME-WAIT.
+
+    `running`: somebody listens there.  `reuse`: whether the listener has SO_REUSEADDR or SO_REUSEPORT; None where it is
+    gone or may not be asked.  `left_ms`: the longest time left among them.
+    """
+
+    address: str
+    port: int
+    running: bool
+    reuse: bool | None
+    sockets: int
+    left_ms: int
+
+
+class Closer(NamedTuple):
+    """A process that closed connections while that was traced: `first` before the other end, `second` after it.
+
+    `role`, `local`, `address`, `port` as in `Population`.
+    """
+
+    role: str
+    local: str
+    address: str
+    port: int
+    pid: int
+    command: str
+    cgroup: str
+    first: int
+    second: int
+
+
+class Trace(NamedTuple):
+    """Every close in this namespace within so many seconds, by who made it; the busiest first."""
+
+    seconds: float
+    closers: tuple[Closer, ...]
+    elsewhere: int  # closes in other namespaces
+    unplaced: int  # closes of which no process or no namespace could be told
+    lost: int  # records that found no room in the kernel's buffer
+
+
 class Snapshot(NamedTuple):
     """One look at one network namespace."""
 
@@ -71,10 +115,12 @@ class Snapshot(NamedTuple):
     sysctls: dict[str, str]
     owners: tuple[Owner, ...] = ()
     crowds: tuple[Crowd, ...] = ()  # counted only where a local address is near the size of the pool
+    restarts: tuple[Restart, ...] = ()  # where TIME-WAIT stands on a service's port
     absent: tuple[str, ...] = ()  # local addresses in use that the host no longer has
     interval_s: float = 0.0  # between two readings of the counters; 0 for one reading
     moved: dict[str, int] = {}  # noqa: RUF012 - never changed; what the counters did in that time
     missing: tuple[str, ...] = ()  # what could not be read, and why
+    trace: Trace | None = None  # None where none was asked for
 
     def number(self, name: str) -> int | None:
         """Return a sysctl that is one whole number; None where the host has none or it is something else."""

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from timewait.errors import UsageError
-from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot
+from timewait.host.snapshot import Closer, Crowd, Listening, Owner, Population, Restart, Snapshot, Trace
 from timewait.system.census import CELL_MS
 
 SCHEMA_VERSION: Final = 1
 FORMAT: Final = "timewait snapshot"
+_MOST_HZ: Final = 1200  # kernel/Kconfig.hz has 1000 at most, arch/alpha 1200
+# Fields that files of the same version may lack: they were added, with a default, and nothing else changed.
+_MAY_LACK: Final = frozenset({"restarts", "trace"})
 
 
 def to_text(snapshot: Snapshot) -> str:
@@ -23,8 +26,13 @@ def to_text(snapshot: Snapshot) -> str:
     data: dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "cell_ms": CELL_MS}
     data.update(snapshot._asdict())
     data["populations"] = [
-        [*row[:-1], [number for cell in row.cells for number in cell]] for row in snapshot.populations
+        [*row[:8], [number for cell in row.cells for number in cell], *([True] if row.late else [])]
+        for row in snapshot.populations
     ]
+    if snapshot.trace is None:
+        del data["trace"]  # as files were before there was one
+    else:
+        data["trace"] = snapshot.trace._asdict()
     return json.dumps(data, separators=(",", ":")) + "\n"
 
 
@@ -48,32 +56,75 @@ def from_text(text: str, name: str) -> Snapshot:
 
 
 def _read(data: dict[str, Any]) -> Snapshot:
-    fields = {name: data[name] for name in Snapshot._fields}
+    fields = {name: data[name] for name in Snapshot._fields if name in data or name not in _MAY_LACK}
     fields["populations"] = tuple(_population(row) for row in data["populations"])
-    fields["listeners"] = tuple(Listening(str(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
-    fields["owners"] = tuple(Owner(*row) for row in data["owners"])
-    fields["crowds"] = tuple(Crowd(str(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
+    fields["listeners"] = tuple(Listening(_address(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
+    fields["owners"] = tuple(_owner(row) for row in data["owners"])
+    fields["crowds"] = tuple(Crowd(_address(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
+    fields["restarts"] = tuple(_restart(row) for row in data.get("restarts", ()))
+    fields["trace"] = _trace(data["trace"]) if data.get("trace") else None
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
-    fields["absent"] = tuple(map(str, data["absent"]))
+    fields["absent"] = tuple(map(_address, data["absent"]))
     fields["missing"] = tuple(map(str, data["missing"]))
     for name, kind in (("taken_ns", int), ("span_ms", int), ("uptime_s", float), ("interval_s", float), ("hz", int)):
         fields[name] = kind(data[name])
+    if not 0 <= fields["hz"] <= _MOST_HZ:
+        raise ValueError(f"{fields['hz']} is not a kernel's HZ")
     for name in ("kernel", "namespace"):
         fields[name] = str(data[name])
     return Snapshot(**fields)
 
 
 def _population(row: list[Any]) -> Population:
-    state, role, local, address, port, in_pool, count, not_held, flat = row
+    state, role, local, address, port, in_pool, count, not_held, flat, *late = row
     cells = tuple(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True))
-    ends = (str(local), str(address), _port(port))
-    return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells)
+    ends = (_address(local), _address(address), _port(port))
+    return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells, any(late))
+
+
+def _trace(data: dict[str, Any]) -> Trace:
+    closers = tuple(
+        Closer(
+            str(role),
+            _address(local),
+            _address(address),
+            _port(port),
+            int(pid),
+            str(command),
+            str(cgroup),
+            int(one),
+            int(two),
+        )
+        for role, local, address, port, pid, command, cgroup, one, two in data["closers"]
+    )
+    counts = (int(data[name]) for name in ("elsewhere", "unplaced", "lost"))
+    return Trace(float(data["seconds"]), closers, *counts)
+
+
+def _restart(row: list[Any]) -> Restart:
+    address, port, running, reuse, count, left = row
+    flag = None if reuse is None else bool(reuse)
+    return Restart(_address(address), _port(port), bool(running), flag, int(count), int(left))
 
 
 def _numbers(data: dict[str, Any]) -> dict[str, int]:
     return {str(name): int(value) for name, value in data.items()}
+
+
+def _owner(row: list[Any]) -> Owner:
+    local, address, port, pid, command, cgroup, *counts = row
+    return Owner(
+        _address(local), _address(address), _port(port), int(pid), str(command), str(cgroup), *map(int, counts)
+    )
+
+
+def _address(value: Any) -> str:
+    """Return an address as it is written, or "" for none."""
+    if value:
+        ipaddress.ip_address(value if isinstance(value, str) else "")
+    return str(value)
 
 
 def _port(value: Any) -> int:
@@ -99,15 +150,18 @@ def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
     def rows(found: Iterable[Any], *names: str) -> tuple[Any, ...]:
         return tuple(row._replace(**{name: hide(getattr(row, name)) for name in names}) for row in found)
 
-    owners = tuple(
-        owner._replace(command=word(owner.command), cgroup=word(owner.cgroup))
-        for owner in rows(snapshot.owners, "local", "address")
-    )
+    def processes(found: Iterable[Any]) -> tuple[Any, ...]:
+        named = rows(found, "local", "address")
+        return tuple(row._replace(command=word(row.command), cgroup=word(row.cgroup)) for row in named)
+
+    trace = snapshot.trace and snapshot.trace._replace(closers=processes(snapshot.trace.closers))
     return snapshot._replace(
         populations=rows(snapshot.populations, "local", "address"),
         listeners=rows(snapshot.listeners, "address"),
-        owners=owners,
+        owners=processes(snapshot.owners),
+        trace=trace,
         crowds=rows(snapshot.crowds, "local"),
+        restarts=rows(snapshot.restarts, "address"),
         absent=tuple(map(hide, snapshot.absent)),
         namespace=word(snapshot.namespace),
     )

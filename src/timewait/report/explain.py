@@ -4,16 +4,20 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from timewait.host.causes import Cause
+from timewait.clock import readable
+from timewait.host.causes import Cause, Question
 from timewait.host.meanings import Meaning
+from timewait.system.attempt import Attempt
 
 SCHEMA_VERSION = 1
 _LABEL = 17
 
 
-def cause_lines(symptom: str, causes: list[Cause], width: int) -> Iterator[str]:
-    """Yield the causes of a symptom with their evidence, the confirmed first."""
+def cause_lines(symptom: str, causes: list[Cause], asked: Question, width: int) -> Iterator[str]:
+    """Yield what was tried, then the causes of a symptom with their evidence, the confirmed first."""
     yield symptom
+    for attempt in asked.tried:
+        yield from _wrapped("tried", _attempt(attempt, asked), width)
     for cause in causes:
         yield from _wrapped(cause.verdict.value, cause.cause, width)
         yield from _wrapped("", cause.evidence, width, deeper=2)
@@ -21,6 +25,17 @@ def cause_lines(symptom: str, causes: list[Cause], width: int) -> Iterator[str]:
             yield from _wrapped(
                 "", f"what to do: timewait doctor; why: timewait explain {cause.finding}", width, deeper=2
             )
+
+
+def _attempt(attempt: Attempt, asked: Question) -> str:
+    how = " with SO_REUSEADDR" if attempt.reuse_address else ""
+    if attempt.call == "bind":
+        return f"bind() to {asked.source}{how}: {attempt.error or 'works; closed again'}"
+    own = f" from {attempt.local}" if attempt.local else ""
+    again = f", SYN sent again {attempt.resent} time{'s' * (attempt.resent > 1)}" if attempt.resent else ""
+    end = "" if attempt.error else "; closed with RST, which leaves no TIME-WAIT"
+    told = f"{attempt.error or 'works'} after {readable(attempt.took)}{again}{end}"
+    return f"connect() to {asked.to}{own}{how}: {told}"
 
 
 def meaning_lines(name: str, meaning: Meaning, width: int) -> Iterator[str]:
@@ -42,10 +57,30 @@ def _wrapped(label: str, text: str, width: int, deeper: int = 0) -> Iterator[str
     )
 
 
-def cause_data(symptom: str, causes: list[Cause]) -> dict[str, Any]:
-    """Return judged causes as data for JSON."""
+def cause_data(symptom: str | None, causes: list[Cause], asked: Question) -> dict[str, Any]:
+    """Return judged causes as data for JSON; the symptom is None where a command named none."""
     rows = [cause._asdict() | {"finding": cause.finding or None} for cause in causes]
-    return {"schema_version": SCHEMA_VERSION, "command": "explain", "symptom": symptom, "causes": rows}
+    tried = [
+        {
+            "call": attempt.call,
+            "error": attempt.error or None,
+            "took_ns": attempt.took,
+            "resent": attempt.resent,
+            "timestamps": attempt.timestamps,
+            "local": str(attempt.local) if attempt.local else None,
+            "reuse_address": attempt.reuse_address,
+        }
+        for attempt in asked.tried
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "explain",
+        "symptom": symptom,
+        "to": str(asked.to) if asked.to else None,
+        "from": str(asked.source) if asked.source else None,
+        "tried": tried,
+        "causes": rows,
+    }
 
 
 def meaning_data(name: str, meaning: Meaning) -> dict[str, Any]:

@@ -7,8 +7,8 @@ key; with numpy (`census_numpy`), worth its import only above some hundred thous
 give the same counts (a test holds them to it).  Whatever else comes takes the slower way, record by record.
 
 A census that is given the pool of ephemeral ports counts in more detail, as a budget of ports needs it: clients by
-their own address and by whether their port is of the pool, time left to 256 ms, full sockets by whether anybody holds
-them.
+their own address and by whether their port is of the pool, and of which half of it, time left to 256 ms, full sockets
+by whether anybody holds them.
 """
 
 import _socket as socket
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     Listener: TypeAlias = tuple[int, bytes, int, bool]
     # State, family, address in 4 or 16 bytes, port, role, count, least and most time left in units.
     Counted: TypeAlias = tuple[int, int, bytes, int, str, int, int, int]
-    # State, family, address, port, role, own address as IPv6 (b"" for a server), own port outside the pool.
-    Kind: TypeAlias = tuple[int, int, bytes, int, str, bytes, bool]
+    # State, family, address, port, role, own address as IPv6 (b"" for a server), own port: 0, OUTSIDE or LATE.
+    Kind: TypeAlias = tuple[int, int, bytes, int, str, bytes, int]
 
 _ATTEMPTS = 4
 
@@ -73,10 +73,11 @@ _UPPER = min(_BYTE2, _BYTE3)
 _KEY_SIZE = 8
 _KEY = Struct("=4s2sBB")
 _LEFT_SHIFT = 48 if byteorder == "little" else 8  # of the time left in a key read as a number
-# A mark is the role in the lowest bit; in detail, above it, whether the port is outside the pool, and above that the
-# number given to a client's own address.
+# A mark is 1 for a server, else 0; in detail also 2 for a client whose port is outside the pool, 3 for one whose port
+# connect() tries last; and above these two bits the number given to a client's own address.
 _ROLES = ("client", "server")
-SERVER, OUTSIDE, NUMBER_SHIFT, MOST_ADDRESSES = 1, 2, 2, 64
+SERVER, OUTSIDE, LATE, NUMBER_SHIFT, MOST_ADDRESSES = 1, 2, 3, 2, 64
+_KIND = 3
 
 # Measured on 6.18 with Python 3.11 and numpy 2.4, CPU time of the whole command: about even at 400,000 sockets.
 NUMPY_PAYS_FROM = 400_000
@@ -123,8 +124,13 @@ class Numbers(dict[int, int]):
 class Census:
     """Counts runs of records, with the standard library alone."""
 
-    def __init__(self, listening: "Iterable[Listener]", pool: "Collection[int] | None" = None) -> None:
-        """Take this network namespace's listeners, see `listeners`; with the ephemeral ports, count in detail."""
+    def __init__(
+        self, listening: "Iterable[Listener]", pool: "Collection[int] | None" = None, late: "Collection[int]" = ()
+    ) -> None:
+        """Take this network namespace's listeners, see `listeners`; with the ephemeral ports, count in detail.
+
+        `late`: those of the pool that connect() tries only when it finds no other.
+        """
         # By family: ports that are listened on at every address, and ports at some, with those addresses.
         self._every: dict[int, set[int]] = {socket.AF_INET: set(), socket.AF_INET6: set()}
         self._some: dict[int, dict[int, set[bytes]]] = {socket.AF_INET: {}, socket.AF_INET6: {}}
@@ -142,6 +148,8 @@ class Census:
             outside = bytearray([OUTSIDE]) * (1 << 16)
             for port in pool:
                 outside[port] = 0
+            for port in late:
+                outside[port] = LATE
             self._outside = _by_swapped(outside)
 
     def _listen(self, family: int, address: bytes, port: int, v6_only: bool) -> None:
@@ -207,7 +215,7 @@ class Census:
         if not same(view, SOURCE, length, 4):
             return bytes(map(or_, outside, (self._numbers[address] << NUMBER_SHIFT for address in addresses.tolist())))
         number = self._numbers[addresses[0]] << NUMBER_SHIFT
-        return outside.translate(bytes(number | value & OUTSIDE for value in range(256)))
+        return outside.translate(bytes(number | value & _KIND for value in range(256)))
 
     def _counter(self, state: int) -> "Counter[int]":
         if not 0 < state < len(STATES):
@@ -223,19 +231,20 @@ class Census:
             if not 0 < state < len(STATES):
                 raise NetlinkError(f"a record of the socket dump has the unknown state {state}")
             local = _end(family, buffer, at + SOURCE, at + SOURCE_PORT)
-            server = self._listens(*local)
+            server = self.listens(*local)
             left = NO_TIMER
             if timer == TIMER_TIME_WAIT:
                 left = int.from_bytes(buffer[at + EXPIRES : at + EXPIRES + 4], byteorder) // unit
             elif detail and not any(buffer[at + _INODE : at + _INODE + 4]):
                 left = NOT_HELD
-            own, outside = b"", False
+            own, outside = b"", 0
             if detail and not server:
-                own, outside = _as_ipv6(local), bool(self._outside[_swapped(local[2])])
+                own, outside = _as_ipv6(local), self._outside[_swapped(local[2])]
             family, address, port = local if server else _end(family, buffer, at + DESTINATION, at + DESTINATION_PORT)
             self._rest[(state, family, address, port, _ROLES[server], own, outside), left] += 1
 
-    def _listens(self, family: int, address: bytes, port: int) -> bool:
+    def listens(self, family: int, address: bytes, port: int) -> bool:
+        """Return whether a listener takes connections to this address, in 16 bytes, and port: a server's end."""
         return port in self._every[family] or address in self._some[family].get(port, ())
 
     def _key_counts(self) -> "Iterator[tuple[int, int, int]]":
@@ -272,10 +281,11 @@ class Census:
             lefts[left] = lefts.get(left, 0) + count
         for (state, key), lefts in merged.items():
             address, port, _, mark = _KEY.unpack(key.to_bytes(_KEY_SIZE, byteorder))
-            server = mark & SERVER
+            half = mark & _KIND
+            server = half == SERVER
             ends = (socket.AF_INET, address + bytes(12), int.from_bytes(port, "big"), _ROLES[server])
             local = b"" if server else own[mark >> NUMBER_SHIFT]
-            together = found.setdefault((state, *ends, local, bool(mark & OUTSIDE)), lefts)
+            together = found.setdefault((state, *ends, local, 0 if server else half), lefts)
             if together is not lefts:
                 for left, count in lefts.items():
                     together[left] = together.get(left, 0) + count
@@ -352,18 +362,20 @@ def take(
     peer_port: int = 0,
     many: bool = False,
     pool: "Collection[int] | None" = None,
+    late: "Collection[int]" = (),
     listening: "Iterable[Listener] | None" = None,
 ) -> Census:
     """Count this network namespace's sockets in the states of `mask`; `many`: so many that numpy pays.
 
-    `pool`: the ephemeral ports, to count in detail; `listening`: the listeners, where they are known already.
+    `pool`: the ephemeral ports, to count in detail, `late` those that connect() tries last; `listening`: the
+    listeners, where they are known already.
     A dump that the kernel calls interrupted is taken again; after four in a row `InterruptedDumpError` says so.
     """
     heard = listeners() if listening is None else list(listening)
     size = _NUMPY_BLOCK if many else DATAGRAM_SIZE
     for _ in range(_ATTEMPTS):
         state = DumpState()
-        census = _empty(heard, pool, many)
+        census = _empty(heard, pool, late, many)
         try:
             for run in runs(mask, state, size=size, peer_port=peer_port, peer=peer):
                 census.add(run)
@@ -374,12 +386,12 @@ def take(
     raise InterruptedDumpError(f"the socket table changed under each of {_ATTEMPTS} dumps", "try again")
 
 
-def _empty(heard: "list[Listener]", pool: "Collection[int] | None", many: bool) -> Census:
+def _empty(heard: "list[Listener]", pool: "Collection[int] | None", late: "Collection[int]", many: bool) -> Census:
     if not many:
-        return Census(heard, pool)
+        return Census(heard, pool, late)
     from timewait.system.census_numpy import NumpyCensus
 
-    return NumpyCensus(heard, pool)
+    return NumpyCensus(heard, pool, late)
 
 
 def groups(counted: "Iterable[Counted]", by: str, *, role: str = "") -> list[Group]:

@@ -35,9 +35,11 @@ _AF_INET = 2
 class NumpyCensus(Census):
     """Counts runs of records with numpy; whatever is not plain goes to `Census`."""
 
-    def __init__(self, listening: "Iterable[Listener]", pool: Collection[int] | None = None) -> None:
-        """Take this network namespace's listeners and, to count in detail, the ephemeral ports."""
-        super().__init__(listening, pool)
+    def __init__(
+        self, listening: "Iterable[Listener]", pool: Collection[int] | None = None, late: Collection[int] = ()
+    ) -> None:
+        """Take what `Census` takes."""
+        super().__init__(listening, pool, late)
         self._arrays: dict[int, list[Any]] = {}  # by state: keys, one array a run
         self._dtypes: dict[int, Any] = {}  # by length of a record
         self._layout = np.dtype([("address", "u4"), ("port", "u2"), ("left", "u1"), ("mark", "u1")])

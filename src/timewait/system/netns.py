@@ -20,7 +20,7 @@ SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914  # include/uapi/linux/sockios.h
 IFF_UP = 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_NAMED = Path("/run/netns")
+NAMED = Path("/run/netns")
 
 
 def die_with(parent: int) -> None:
@@ -112,27 +112,45 @@ def enter(spec: str) -> None:
 
     Raises `UsageError` where there is none of that name, `UnavailableError` where this user may not enter.
     """
-    path = Path("/proc") / spec / "ns/net" if spec.isascii() and spec.isdecimal() else _NAMED / spec
+    handle = _open(spec)
+    try:
+        join(handle, spec)
+    finally:
+        os.close(handle)
+
+
+def identity(spec: str) -> int:
+    """Return the inode that tells a network namespace from all others; "" is this process's own.  As `enter` raises."""
+    handle = _open(spec or str(os.getpid()))
+    try:
+        return os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
+
+
+def _open(spec: str) -> int:
+    path = Path("/proc") / spec / "ns/net" if spec.isascii() and spec.isdecimal() else NAMED / spec
     if "/" in spec or spec in ("", ".", ".."):
         raise UsageError(
             f"{spec!r} is not the name of a network namespace", "give a name below /run/netns, or a process id"
         )
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise UsageError(f"there is no network namespace {spec!r} ({path} does not exist)", _what_exists()) from None
     except OSError as error:
         raise UnavailableError(
             f"the network namespace of {spec!r} cannot be opened: {error.strerror}", "run as root, or as its owner"
         ) from None
-    try:
-        if _LIBC.setns(handle, CLONE_NEWNET) != 0 and not _enter_through_owner(handle):
-            raise UnavailableError(
-                f"this user may not enter the network namespace {spec!r}: {os.strerror(ctypes.get_errno())}",
-                "run as root, or as the user who owns it",
-            )
-    finally:
-        os.close(handle)
+
+
+def join(handle: int, spec: str) -> None:
+    """Move this process into an open network namespace; `spec` names it in the words of an `UnavailableError`."""
+    if _LIBC.setns(handle, CLONE_NEWNET) != 0 and not _enter_through_owner(handle):
+        raise UnavailableError(
+            f"this user may not enter the network namespace {spec!r}: {os.strerror(ctypes.get_errno())}",
+            "run as root, or as the user who owns it",
+        )
 
 
 def _enter_through_owner(handle: int) -> bool:
@@ -149,7 +167,7 @@ def _enter_through_owner(handle: int) -> bool:
 
 def _what_exists() -> str:
     try:
-        names = sorted(entry.name for entry in _NAMED.iterdir())
+        names = sorted(entry.name for entry in NAMED.iterdir())
     except OSError:
         names = []
     if not names:

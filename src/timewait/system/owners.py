@@ -39,17 +39,9 @@ def holders(inodes: Collection[int]) -> tuple[list[Holder], int]:
             continue  # it ended meanwhile
         own = {int(match[1]) for link in links if (match := _SOCKET.match(link))} & wanted
         if own:
-            folder = Path(entry.path)
-            found.append(
-                Holder(
-                    int(entry.name),
-                    _text(folder / "comm").strip(),
-                    _cgroup(_text(folder / "cgroup")),
-                    tuple(sorted(own)),
-                    len(links),
-                    _most_files(_text(folder / "limits")),
-                )
-            )
+            pid = int(entry.name)
+            limit = _most_files(_text(pid, "limits"))
+            found.append(Holder(pid, command_of(pid), control_group_of(pid), tuple(sorted(own)), len(links), limit))
     return found, closed
 
 
@@ -63,9 +55,24 @@ def _links(folder: str) -> list[str]:
     return found
 
 
-def _text(path: Path) -> str:
+def command_of(pid: int) -> str:
+    """Return a process's name, "" once it has ended.  It chose that itself: control characters are replaced."""
+    return printable(_text(pid, "comm").removesuffix("\n"))
+
+
+def control_group_of(pid: int) -> str:
+    """Return a process's control group, "" once it has ended."""
+    return printable(_cgroup(_text(pid, "cgroup")))
+
+
+def printable(text: str) -> str:
+    """Return text that cannot move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _text(pid: int, name: str) -> str:
     try:
-        return path.read_text(errors="replace")
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
     except OSError:
         return ""
 

@@ -72,7 +72,7 @@ RECORD_SIZE = 16 + 72  # attributes may follow: 96 in all with CAP_NET_ADMIN, wh
 TIMER_TIME_WAIT = 3  # inet_twsk_diag_fill: the record is a mini-socket and idiag_expires its time left in ms
 INET_DIAG_SKV6ONLY = 11
 INET_DIAG_REQ_BYTECODE = 1
-INET_DIAG_BC_D_COND = 8
+INET_DIAG_BC_JMP, INET_DIAG_BC_S_GE, INET_DIAG_BC_S_LE, INET_DIAG_BC_D_COND = 1, 2, 3, 8
 
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, an IPv4 address in an IPv6 socket: RFC 4291 section 2.5.5.2
 
@@ -81,6 +81,7 @@ _REQUEST = Struct("=4x2s2s44xII")
 _ALIGNED = 4
 _HEAD = Struct("=IHHI")  # nlmsg_len, nlmsg_type, nlmsg_flags, nlmsg_seq
 _ATTRIBUTE = Struct("=HH")  # struct nlattr: length, kind
+_OUTSIDE = Struct("=HH BBHxxH BBH BBHxxH".replace(" ", ""))  # attribute; S_LE and a port; JMP; S_GE and a port
 _FILTER = Struct("=HHBBHBBxxi")  # attribute, instruction, condition
 
 
@@ -92,13 +93,28 @@ def state_mask(*states: int) -> int:
     return mask
 
 
-def dump_request(mask: int, local_port: int = 0, peer_port: int = 0, peer: str = "") -> bytes:
+def dump_request(
+    mask: int, local_port: int = 0, peer_port: int = 0, peer: str = "", outside: "tuple[int, int] | None" = None
+) -> bytes:
     """Return the request for all TCP sockets, both families, in the states of `mask`.
 
-    A port of 0 matches any; `peer`: only sockets with this peer address, IPv4-mapped ones included.
+    A port of 0 matches any; `peer`: only sockets with this peer address, IPv4-mapped ones included; `outside`: only
+    those whose local port is not from the first to the last of these (65535 comes in any case).  Not both.
     """
     ports = (local_port.to_bytes(2, "big"), peer_port.to_bytes(2, "big"))
-    return request(TCPDIAG_GETSOCK, _REQUEST.pack(*ports, mask, 0) + (_peer_filter(peer) if peer else b""))
+    condition = _peer_filter(peer) if peer else _port_filter(*outside) if outside else b""
+    return request(TCPDIAG_GETSOCK, _REQUEST.pack(*ports, mask, 0) + condition)
+
+
+def _port_filter(low: int, high: int) -> bytes:
+    """Return the attribute for local ports below `low` or above `high`: two comparisons, each with a port behind it.
+
+    A port that is low enough comes to the jump, which leads to the end and so accepts; any other to the second one.
+    (A jump when false has to lead where jumps when true would come by, too: inet_diag_bc_audit.)
+    """
+    below = (INET_DIAG_BC_S_LE, 8, 12, max(0, low - 1))
+    above = (INET_DIAG_BC_S_GE, 8, 12, min(65535, high + 1))
+    return _OUTSIDE.pack(_OUTSIDE.size, INET_DIAG_REQ_BYTECODE, *below, INET_DIAG_BC_JMP, 4, 12, *above)
 
 
 def _peer_filter(peer: str) -> bytes:
@@ -155,6 +171,7 @@ def runs(
     local_port: int = 0,
     peer_port: int = 0,
     peer: str = "",
+    outside: "tuple[int, int] | None" = None,
 ) -> "Iterator[Run]":
     """Dump the TCP sockets in the states of `mask` and yield them as runs of records of one length.
 
@@ -165,7 +182,7 @@ def runs(
     """
     source = DumpSocket()
     try:
-        source.ask(dump_request(mask, local_port, peer_port, peer))
+        source.ask(dump_request(mask, local_port, peer_port, peer, outside))
         yield from runs_of(source, state, size)
     finally:
         source.close()

@@ -78,9 +78,17 @@ def rows(run: "Run") -> Iterator[Socket]:
         )
 
 
-def stream(mask: int, state: DumpState, *, local_port: int = 0, peer_port: int = 0, peer: str = "") -> Iterator[Socket]:
+def stream(
+    mask: int,
+    state: DumpState,
+    *,
+    local_port: int = 0,
+    peer_port: int = 0,
+    peer: str = "",
+    outside: tuple[int, int] | None = None,
+) -> Iterator[Socket]:
     """Yield the sockets of this network namespace as the kernel hands them out; `state` tells of interruptions."""
-    for run in runs(mask, state, local_port=local_port, peer_port=peer_port, peer=peer):
+    for run in runs(mask, state, local_port=local_port, peer_port=peer_port, peer=peer, outside=outside):
         yield from rows(run)
 
 
