@@ -18,6 +18,7 @@ COMMANDS = {
         "Say whether this host is short of ports, towards whom, and what to do.",
     ),
     "explain": ("timewait.cli.explain", "explain", "Judge every known cause of an error on this host."),
+    "lab": ("timewait.cli.lab", "lab", "Put one scenario to the engine and the kernel, and compare what they show."),
     "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
     "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
     "completion": ("timewait.cli.completion", "completion", "Print the completion script of a shell."),
@@ -30,13 +31,14 @@ Examples:
   timewait rtest --matrix                    36 combinations at once
   timewait rtest --matrix --world both       the kernel and our own TCP side by side
   timewait profiles linux freebsd --diff     what two stacks do differently
+  timewait lab compare                       many scenarios, cell by cell
   timewait sockets --group destination       who this host waits for
   timewait doctor                            whether that is trouble, and what to do
 
 \b
 Exit status:
   0   the run ended as asked
-  1   a connect failed (rtest), a warning (doctor)
+  1   a connect failed (rtest), not as foretold (lab), a warning (doctor)
   2   a critical finding (doctor)
   64  the command line cannot be meant
   69  this machine cannot do it; the reason is printed

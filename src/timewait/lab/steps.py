@@ -1,0 +1,127 @@
+"""The steps that many scenarios share: open a connection, close it, see what is left at each end.
+
+Knows the contract `lab.host.Host` alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from timewait.clock import MS, SECOND, Duration
+from timewait.endpoint import Endpoint
+from timewait.errors import UnavailableError
+from timewait.system.counters import moved
+
+if TYPE_CHECKING:
+    from timewait.lab.host import Host, Outcome
+    from timewait.system.socket_table import Socket
+
+SERVER: Final = Endpoint("127.0.0.1", 44400)
+CLIENT: Final = Endpoint("127.0.0.1", 44500)
+NOTHING: Final = "nothing"
+
+TIMESTAMPS: Final = "net.ipv4.tcp_timestamps"
+REUSE: Final = "net.ipv4.tcp_tw_reuse"
+REUSE_DELAY: Final = "net.ipv4.tcp_tw_reuse_delay"
+RANGE: Final = "net.ipv4.ip_local_port_range"
+
+# How often a scenario looks whether something has happened.
+_LOOK: Final = 2 * MS
+# A segment and its answer on loopback take microseconds, a delayed ACK 40 ms; a busy machine longer.
+SOON: Final = 5 * SECOND
+
+
+class Pair(NamedTuple):
+    """The two ends of one connection."""
+
+    client: int
+    server: int
+
+
+def must(outcome: "Outcome", what: str) -> Any:
+    """Return the value of a call without which there is no experiment."""
+    if not outcome.ok:
+        raise UnavailableError(f"{what}: {outcome.call}() gave {outcome.error}", "another run, or the engine, may do")
+    return outcome.value
+
+
+def result(outcome: "Outcome") -> str:
+    """Return what a call came to, as an observation: "ok", or the errno's name, and the call if it was not the last."""
+    if outcome.ok:
+        return "ok"
+    return outcome.error if outcome.call != "bind" else f"{outcome.error} from bind()"
+
+
+def at_port(end: Endpoint, port: int) -> Endpoint:
+    """Return another port of the same address."""
+    return Endpoint(end.address, port)
+
+
+def listen(host: "Host", at: Endpoint = SERVER, *, reuse_address: bool = True, backlog: int = 4096) -> int:
+    """Listen, or give up."""
+    listener: int = must(host.listen(at, reuse_address=reuse_address, backlog=backlog), f"listening on {at}")
+    return listener
+
+
+def opened(
+    host: "Host",
+    listener: int,
+    to: Endpoint = SERVER,
+    source: Endpoint | None = CLIENT,
+    *,
+    reuse_address: bool = True,
+    options: Mapping[str, int] | None = None,
+) -> Pair:
+    """Open a connection and take it from the accept queue, or give up."""
+    client = must(host.connect(to, source=source, reuse_address=reuse_address, options=options), f"connecting to {to}")
+    return Pair(client, must(host.accept(listener), "accepting"))
+
+
+def end(host: "Host", local: int, peer: int) -> "Socket | None":
+    """Return what stands on the four-tuple at the end with this local port."""
+    return next((row for row in host.sockets(local_port=local, peer_port=peer) if row.state != "LISTEN"), None)
+
+
+def state(host: "Host", local: int, peer: int) -> str:
+    """Return the state of the end with this local port, as an observation."""
+    row = end(host, local, peer)
+    return row.state if row else NOTHING
+
+
+def settled(host: "Host", local: int, peer: int, wanted: Iterable[str]) -> str:
+    """Wait until that end is in one of these states; return the one it has then."""
+    states = frozenset(wanted)
+    until(host, lambda: state(host, local, peer) in states)
+    return state(host, local, peer)
+
+
+def until(host: "Host", true: Callable[[], bool], patience: Duration = SOON, look: Duration = _LOOK) -> bool:
+    """Let time pass until something is true; return False when patience ended first."""
+    deadline = host.now() + patience
+    while not true():
+        if host.now() >= deadline:
+            return False
+        host.wait(look)
+    return True
+
+
+def closed(host: "Host", first: int, second: int) -> None:
+    """Close one end, then the other."""
+    host.close(first)
+    host.close(second)
+
+
+def one_port(host: "Host", port: int) -> None:
+    """Leave connect() a single port to choose."""
+    host.set_sysctl(RANGE, f"{port} {port}")
+
+
+class Counting:
+    """The host's counters from now on."""
+
+    def __init__(self, host: "Host") -> None:
+        self.host = host
+        self.before = host.counters()
+
+    def by(self, name: str) -> int:
+        """Return by how much a counter has moved."""
+        return moved(self.before, self.host.counters()).get(name, 0)
