@@ -146,8 +146,8 @@ def run(
         for at, scenario in enumerate(asked):
             _print(["", ""] if at else [])
             _print(report.result_lines([each for each in results if each.trial.scenario == scenario], width()))
-    if error := report.unavailable(results):
-        raise error
+    if cannot := report.unavailable(results):
+        raise cannot
     return Exit.FAILED if any(result.error or result.astray for result in results) else Exit.OK
 
 
@@ -168,8 +168,8 @@ def compare(tag: str | None, profile: str, seed: int, as_json: bool) -> int:
     trials = [_trial(scenario, world, profile, seed, {}) for scenario in asked for world in (KERNEL, ENGINE)]
     results = _perform(Trials(), trials)
     found = [Agreement(*results[at : at + 2]) for at in range(0, len(results), 2)]
-    if all(each.kernel.error for each in found) and (error := report.unavailable([each.kernel for each in found])):
-        raise error
+    if all(each.kernel.error for each in found) and (cannot := report.unavailable([each.kernel for each in found])):
+        raise cannot
     _print(report.agreement_data(found) if as_json else report.agreement_lines(found, width()))
     fine = all(each.explained and not each.kernel.astray and not each.engine.astray for each in found)
     return Exit.OK if fine else Exit.FAILED

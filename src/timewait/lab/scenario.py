@@ -148,7 +148,7 @@ class Scenario(NamedTuple):
     name: str = ""
 
     def settings(self, given: Mapping[str, str]) -> dict[str, int]:
-        """Return every parameter's value: as given, else its default.  Raises `UsageError` for what it does not have."""
+        """Return every parameter's value: as given, else its default.  Raises `UsageError` for others."""
         known = {each.name: each for each in self.parameters}
         for name in given:
             if name not in known:

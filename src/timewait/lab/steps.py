@@ -51,6 +51,13 @@ def result(outcome: "Outcome") -> str:
     return outcome.error if outcome.call != "bind" else f"{outcome.error} from bind()"
 
 
+def read(outcome: "Outcome") -> str:
+    """Return what a receive came to: "the end" of the stream, how many octets, or the errno's name."""
+    if not outcome.ok:
+        return result(outcome)
+    return f"{len(outcome.value)} octets" if outcome.value else "the end"
+
+
 def at_port(end: Endpoint, port: int) -> Endpoint:
     """Return another port of the same address."""
     return Endpoint(end.address, port)
@@ -74,6 +81,17 @@ def opened(
     """Open a connection and take it from the accept queue, or give up."""
     client = must(host.connect(to, source=source, reuse_address=reuse_address, options=options), f"connecting to {to}")
     return Pair(client, must(host.accept(listener), "accepting"))
+
+
+def tried(host: "Host", listener: int, to: Endpoint = SERVER, source: Endpoint | None = None, **how: Any) -> "Outcome":
+    """Make one connect() and return what it came to; a connection that it made is accepted and closed at once.
+
+    Left in the accept queue, it would be what the next accept() returns.
+    """
+    outcome = host.connect(to, source=source, reuse_address=source is not None, **how)
+    if outcome.ok:
+        closed(host, outcome.value, must(host.accept(listener), "accepting"))
+    return outcome
 
 
 def end(host: "Host", local: int, peer: int) -> "Socket | None":

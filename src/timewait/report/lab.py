@@ -217,9 +217,9 @@ def agreement_lines(found: "Sequence[Agreement]", width: int) -> Iterator[str]:
     for each in found:
         yield from _differences(each, width)
     agree = sum(cell.agrees for each in found for cell in each.cells)
-    cells = sum(len(each.cells) for each in found)
+    total = sum(len(each.cells) for each in found)
     yield ""
-    yield f"{agree} of {cells} cells agree"
+    yield f"{agree} of {total} cells agree"
     circumstances = next((each.kernel.circumstances for each in found if each.kernel.circumstances), {})
     if circumstances:
         yield from _labelled("machine", f"{circumstances['kernel']}, {circumstances['stack']}", width)

@@ -1,7 +1,7 @@
 """Half-close: the client ends its direction, and the other one goes on."""
 
 from timewait.lab.scenario import Observation, Scenario, Settings, Stage, observed, rfc
-from timewait.lab.steps import CLIENT, SERVER, closed, listen, opened, result, settled, state
+from timewait.lab.steps import CLIENT, SERVER, closed, listen, opened, read, result, settled, state
 
 
 def run(stage: Stage, settings: Settings) -> list[Observation]:
@@ -20,11 +20,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     left = settled(host, CLIENT.port, SERVER.port, ["TIME-WAIT"])
     return [
         observed("shutdown() of the sending side", result(closing), rfc("ok", "RFC 9293 3.6.1: half-duplex close")),
-        observed(
-            "the server reads",
-            "the end" if seen.value == b"" else result(seen),
-            rfc("the end", "RFC 9293 3.10.7.4, eighth: FIN"),
-        ),
+        observed("the server reads", read(seen), rfc("the end", "RFC 9293 3.10.7.4, eighth: FIN")),
         observed("the client is then in", waiting, rfc("FIN-WAIT-2", "RFC 9293 3.10.7.4, FIN-WAIT-1: our FIN acked")),
         observed("the server is then in", peer, rfc("CLOSE-WAIT", "RFC 9293 3.10.7.4, ESTABLISHED: FIN")),
         observed("the server's send()", result(sent), rfc("ok", "RFC 9293 3.10.2: SEND in CLOSE-WAIT")),

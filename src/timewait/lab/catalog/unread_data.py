@@ -1,7 +1,7 @@
 """A close with unread data: a reset instead of a FIN, and no TIME-WAIT anywhere."""
 
 from timewait.lab.scenario import Observation, Scenario, Settings, Stage, linux, observed, rfc
-from timewait.lab.steps import CLIENT, SERVER, Counting, at_port, listen, must, opened, result, settled, state
+from timewait.lab.steps import CLIENT, SERVER, Counting, at_port, listen, must, opened, read, result, settled, state
 
 _SHLD_3 = "RFC 9293 3.6.1 (SHLD-3); RFC 2525 2.17"
 
@@ -31,9 +31,13 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
         observed("left at the closer", left[0], rfc("nothing", _SHLD_3)),
         observed("left at the peer", left[1], rfc("nothing", "RFC 9293 3.10.7.4, second: RST")),
         observed("left at the closer, its FIN already sent", gone, rfc("nothing", _SHLD_3)),
-        observed("the peer then reads", "the end" if ended[0].value == b"" else result(ended[0])),
+        observed(
+            "the peer then reads", read(ended[0]), linux("the end", "tcp_recvmsg_locked(), net/ipv4/tcp.c: SOCK_DONE")
+        ),
         observed("the peer then sends", result(ended[1]), linux("EPIPE", "tcp_reset(), net/ipv4/tcp_input.c")),
-        observed("closes counted as aborts", counting.by("TcpExt.TCPAbortOnClose"), linux(2, "__tcp_close(), tcp.c")),
+        observed(
+            "closes counted as aborts", counting.by("TcpExt.TCPAbortOnClose"), linux(2, "__tcp_close(), net/ipv4/tcp.c")
+        ),
     ]
 
 

@@ -58,6 +58,7 @@ PROFILE: Final[Profile] = derive(
         "linger2_limit": (120 * SECOND, "read: TCP_FIN_TIMEOUT_MAX; measured: 1000 reads 120"),
         "rst_before_fin": (True, "read: tcp_reset_check(), net/ipv4/tcp_input.c; measured"),
         "rst_error_in_close_wait": (Errno.EPIPE, "read: tcp_reset(); measured"),
+        "end_before_error": (True, "read: tcp_recvmsg_locked(), net/ipv4/tcp.c: SOCK_DONE before sk_err; measured"),
         "syn_fin": (SynFinRule.DISCARD_LATE, "read: tcp_rcv_state_process(), LISTEN; measured"),
         "left_edge_inclusive": (True, "read: tcp_sequence(): not before(end_seq, rcv_wup); measured in CLOSING"),
         "right_edge_inclusive": (True, "read: tcp_sequence(): not after(seq, rcv_nxt + window); measured with RST"),
