@@ -4,6 +4,7 @@ A scenario is a function over `lab.host.Host`, so it runs unchanged in every wor
 what is foretold of them; leaves running it to `lab.trial` and comparing worlds to `lab.agreement`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -83,7 +84,7 @@ class Observation(NamedTuple):
     def as_foretold(self, stack: str) -> bool | None:
         """Whether it came as foretold of a stack; None where nothing is."""
         foretold = self.foretold_of(stack)
-        return None if foretold is None else self._near(foretold.value)
+        return None if foretold is None else self.near(foretold.value)
 
     def agrees(self, other: "Observation") -> bool:
         """Whether two worlds saw the same: numbers that may vary, no further apart than they may be."""
@@ -91,7 +92,8 @@ class Observation(NamedTuple):
             return self.value == other.value
         return abs(int(self.value) - int(other.value)) <= self.within.less + self.within.more
 
-    def _near(self, value: Value) -> bool:
+    def near(self, value: Value) -> bool:
+        """Whether it is this value, as near as it has to be."""
         if self.within is None or isinstance(self.value, str) or isinstance(value, str):
             return self.value == value
         return value - self.within.less <= self.value <= value + self.within.more
@@ -105,12 +107,25 @@ def observed(
 
 
 class Known(NamedTuple):
-    """An observation that is known to differ between the engine's profile and a kernel, and why."""
+    """An observation that is known to differ between the engine's profile and kernels of some versions, and why.
+
+    `since`, `before`: versions as (6, 12); `before` is the first in which it does not differ.
+    """
 
     observation: str
-    kernel: str
     why: str
     source: str
+    since: tuple[int, int] = (0, 0)
+    before: tuple[int, int] = (1 << 30, 0)
+
+    @property
+    def kernels(self) -> str:
+        """The versions as people write them."""
+        words = [f"{word} {major}.{minor}" for word, (major, minor) in self._bounds() if 0 < major < 1 << 30]
+        return f"Linux {' '.join(words)}" if words else "every Linux"
+
+    def _bounds(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        return ("since", self.since), ("before", self.before)
 
 
 class Stage(NamedTuple):
@@ -157,9 +172,11 @@ class Scenario(NamedTuple):
         return {name: each.parse(given[name]) if name in given else each.default for name, each in known.items()}
 
     def known_difference(self, observation: str, kernel: str) -> Known | None:
-        """Return the entry about an observation on a kernel ("6.18.44"), if there is one."""
+        """Return the entry about an observation on a kernel ("6.18.44-name"), if there is one."""
+        numbers = re.match(r"(\d+)\.(\d+)", kernel)
+        version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
         for each in self.known:
-            if each.observation == observation and f"{kernel}.".startswith(f"{each.kernel}."):
+            if each.observation == observation and each.since <= version < each.before:
                 return each
         return None
 

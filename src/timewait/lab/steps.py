@@ -6,7 +6,7 @@ Knows the contract `lab.host.Host` alone.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from timewait.clock import MS, SECOND, Duration
+from timewait.clock import MS, SECOND, Duration, Instant
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
 from timewait.system.counters import moved
@@ -120,6 +120,23 @@ def until(host: "Host", true: Callable[[], bool], patience: Duration = SOON, loo
             return False
         host.wait(look)
     return True
+
+
+def lifetimes(host: "Host", began: Mapping[int, Instant], patience: Duration, look: Duration) -> dict[int, Duration]:
+    """Return for each client port how long after its beginning its end was gone; those that stay are left out.
+
+    Looked for until all are gone or `patience` has passed: a duration is too long by up to `look`.
+    """
+    found: dict[int, Duration] = {}
+
+    def all_gone() -> bool:
+        there = {row.local.port for row in host.sockets(peer_port=SERVER.port)}
+        now = host.now()
+        found.update((port, now - began[port]) for port in began if port not in there and port not in found)
+        return len(found) == len(began)
+
+    until(host, all_gone, patience, look)
+    return found
 
 
 def closed(host: "Host", first: int, second: int) -> None:

@@ -55,7 +55,7 @@ def scenario_lines(scenario: Scenario, width: int) -> Iterator[str]:
     yield from _labelled("worlds", ", ".join(scenario.worlds), width)
     yield from _labelled("lasts", f"{readable(scenario.lasts)} where time is real", width)
     for known in scenario.known:
-        text = f"{known.observation}, Linux {known.kernel}: {known.why} ({known.source})"
+        text = f"{known.observation}, {known.kernels}: {known.why} ({known.source})"
         yield from _labelled("differs", text, width)
     if scenario.parameters:
         yield ""
@@ -100,7 +100,7 @@ def result_lines(results: "Sequence[Result]", width: int) -> Iterator[str]:
         yield ""
     for result in results:
         if result.error is not None:
-            yield from _labelled(world_name(result), f"could not be carried through: {result.trouble}", width)
+            yield from _labelled(result.trial.world, f"could not be carried through: {result.trouble}", width)
     for result in ran:
         yield from _labelled(result.trial.world, _circumstances(result), width)
 
@@ -110,36 +110,42 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
     seen = [{each.name: each for each in result.observations} for result in results]
     rows = []
     for name in dict.fromkeys(name for one in seen for name in one):
-        first = next(one[name] for one in seen if name in one)
-        foretold = [_foretold_text(first, each, sources) for each in first.foretold]
         values = []
         for result, one in zip(results, seen, strict=True):
             astray = name in one and one[name].as_foretold(result.trial.stack) is False
             values.append(_text(one.get(name)) + (" !" if astray else ""))
-        rows.append((name, *values, "; ".join(foretold)))
+        there = [one[name] for one in seen if name in one]
+        rows.append((name, *values, "; ".join(_foretold_text(there, each, sources) for each in there[0].foretold)))
     heads = ("OBSERVATION", *(world_name(result).upper() for result in results), "FORETOLD")
     each = max(_NARROWEST, *(len(head) for head in heads[1:]))
     rest = width - 2 * (len(heads) - 1) - each * (len(heads) - 1)
     yield from wrapped(heads, rows, (rest, *([each] * (len(heads) - 1))))
+    yield ""
     for source, number in sources.items():
         yield from textwrap.wrap(f"[{number}] {source}", width, subsequent_indent="    ")
-    for observation in {each.name: each for one in seen for each in one.values() if each.within}.values():
-        assert observation.within is not None
-        bounds = ", ".join(
-            f"{sign}{value_text(limit, time=observation.time)}"
-            for sign, limit in (("-", observation.within.less), ("+", observation.within.more))
-            if limit
-        )
-        text = f"{observation.name}: {bounds}: {observation.within.why}"
-        yield from textwrap.wrap(text, width, subsequent_indent="    ")
+    for text, names in _tolerances(seen).items():
+        yield from textwrap.wrap(f"{', '.join(names)}: {text}", width, subsequent_indent="    ")
     if any(result.astray for result in results):
         yield "!   not as foretold"
 
 
-def _foretold_text(observation: Observation, foretold: Foretold, sources: dict[str, int]) -> str:
-    number = sources.setdefault(foretold.source, len(sources) + 1)
+def _tolerances(seen: "Sequence[dict[str, Observation]]") -> dict[str, list[str]]:
+    """Return how far numbers may be from those foretold, and why, with the observations that this holds for."""
+    found: dict[str, list[str]] = {}
+    for each in {name: each for one in seen for name, each in one.items()}.values():
+        if each.within is not None:
+            limits = (("-", each.within.less), ("+", each.within.more))
+            bounds = ", ".join(f"{sign}{value_text(limit, time=each.time)}" for sign, limit in limits if limit)
+            found.setdefault(f"within {bounds}: {each.within.why}", []).append(each.name)
+    return found
+
+
+def _foretold_text(seen: "Sequence[Observation]", foretold: Foretold, sources: dict[str, int]) -> str:
+    """Return what was foretold, or that it came so, and the number of its source."""
     whose = f"{foretold.stack}: " if foretold.stack else ""
-    return f"{whose}{value_text(foretold.value, time=observation.time)} [{number}]"
+    number = sources.setdefault(f"{whose}{foretold.source}", len(sources) + 1)
+    so = all(each.near(foretold.value) for each in seen)
+    return f"{'so' if so else value_text(foretold.value, time=seen[0].time)} [{number}]"
 
 
 def world_name(result: "Result") -> str:

@@ -1,4 +1,4 @@
-"""The limit on TIME-WAIT records: connections closed beyond it get none, and late text for them is answered with RST."""
+"""The limit on TIME-WAIT records: what is closed beyond it gets none, and late text for it is answered with RST."""
 
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed
 from timewait.lab.steps import (
