@@ -21,6 +21,7 @@ NOTHING: Final = "nothing"
 
 TIMESTAMPS: Final = "net.ipv4.tcp_timestamps"
 REUSE: Final = "net.ipv4.tcp_tw_reuse"
+RFC1337: Final = "net.ipv4.tcp_rfc1337"
 REUSE_DELAY: Final = "net.ipv4.tcp_tw_reuse_delay"
 RANGE: Final = "net.ipv4.ip_local_port_range"
 
@@ -143,6 +144,12 @@ def closed(host: "Host", first: int, second: int) -> None:
     """Close one end, then the other."""
     host.close(first)
     host.close(second)
+
+
+def set_if_any(host: "Host", name: str, value: int) -> None:
+    """Make a setting on a host that has it; for values that others have without saying so."""
+    if host.sysctl(name) is not None:
+        host.set_sysctl(name, str(value))
 
 
 def one_port(host: "Host", port: int) -> None:

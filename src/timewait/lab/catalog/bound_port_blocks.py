@@ -1,7 +1,20 @@
 """A port in TIME-WAIT that was chosen by bind(), and one that connect() chose: what each still allows."""
 
 from timewait.lab.scenario import Observation, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import CLIENT, REUSE, SERVER, at_port, closed, listen, one_port, opened, result, settled, tried
+from timewait.lab.steps import (
+    CLIENT,
+    REUSE,
+    SERVER,
+    at_port,
+    closed,
+    listen,
+    one_port,
+    opened,
+    result,
+    set_if_any,
+    settled,
+    tried,
+)
 
 _SOURCE = "__inet_hash_connect(), net/ipv4/inet_hashtables.c: tb->fastreuse >= 0"
 _IN_USE = linux("EADDRINUSE from bind()", "inet_bind_conflict(): the old socket had no SO_REUSEADDR")
@@ -10,7 +23,7 @@ _IN_USE = linux("EADDRINUSE from bind()", "inet_bind_conflict(): the old socket 
 def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Let a port wait towards one destination; connect to another from a range of just that port."""
     host = stage.host
-    host.set_sysctl(REUSE, "1")
+    set_if_any(host, REUSE, 1)
     first = listen(host)
     elsewhere = at_port(SERVER, SERVER.port + 1)
     second = listen(host, elsewhere)

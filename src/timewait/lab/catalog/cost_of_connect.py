@@ -3,7 +3,7 @@
 from statistics import median
 
 from timewait.lab.scenario import KERNEL, Observation, Parameter, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import RANGE, REUSE, SERVER, closed, listen, must
+from timewait.lab.steps import RANGE, REUSE, SERVER, closed, listen, must, set_if_any
 
 _LOW = 10000
 _SOURCE = "__inet_hash_connect(), net/ipv4/inet_hashtables.c: ports of one parity first, tried one by one"
@@ -13,7 +13,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Fill the range, each connection closed by the client, and take the time of each connect()."""
     host = stage.host
     ports = settings["ports"]
-    host.set_sysctl(REUSE, "0")
+    set_if_any(host, REUSE, 0)
     host.set_sysctl(RANGE, f"{_LOW} {_LOW + ports - 1}")
     listener = listen(host)
     took = []

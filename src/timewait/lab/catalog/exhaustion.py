@@ -2,7 +2,7 @@
 
 from timewait.clock import MS, SECOND
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, Within, linux, observed
-from timewait.lab.steps import RANGE, REUSE, listen, result, tried, until
+from timewait.lab.steps import RANGE, REUSE, listen, result, set_if_any, tried, until
 
 _LATE = Within(10 * MS, 5 * SECOND, "the timer wheel fires up to 2.05 s (HZ=250) or 4.1 s (HZ=1000) late; we look late")
 _SOURCE = "__inet_hash_connect(), net/ipv4/inet_hashtables.c; TCP_TIMEWAIT_LEN"
@@ -12,7 +12,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Use up a small range, then try until a port is free again."""
     host = stage.host
     ports = settings["ports"]
-    host.set_sysctl(REUSE, "0")
+    set_if_any(host, REUSE, 0)
     host.set_sysctl(RANGE, f"50000 {50000 + ports - 1}")
     listener = listen(host)
     began = host.now()

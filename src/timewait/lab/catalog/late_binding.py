@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from timewait.endpoint import Endpoint
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import RANGE, REUSE, SERVER, at_port, closed, listen, must, result
+from timewait.lab.steps import RANGE, REUSE, SERVER, at_port, closed, listen, must, result, set_if_any
 
 if TYPE_CHECKING:
     from timewait.lab.host import Host
@@ -16,7 +16,7 @@ _LATE = "IP_BIND_ADDRESS_NO_PORT, ip(7); __inet_hash_connect()"
 def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Use a small range up towards two destinations, with each way of choosing."""
     host = stage.host
-    host.set_sysctl(REUSE, "0")
+    set_if_any(host, REUSE, 0)
     ends = [SERVER, at_port(SERVER, SERVER.port + 1)]
     listeners = [listen(host, end) for end in ends]
     ports = settings["ports"]

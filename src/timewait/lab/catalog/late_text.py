@@ -1,6 +1,6 @@
 """Text that arrives after the program has closed: the half-duplex close, and what becomes of FIN-WAIT-2."""
 
-from timewait.lab.scenario import Observation, Scenario, Settings, Stage, observed, rfc
+from timewait.lab.scenario import Observation, Scenario, Settings, Stage, linux, observed, rfc
 from timewait.lab.steps import CLIENT, SERVER, Counting, listen, opened, read, result, settled, state
 
 _SHLD_3 = "RFC 9293 3.6.1 (SHLD-3); RFC 1122 4.2.2.13"
@@ -28,8 +28,8 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
         observed("segments with RST in answer", resets, rfc(1, _SHLD_3)),
         observed("left at the closer", gone, rfc("nothing", _SHLD_3)),
         observed("left at the peer", reset, rfc("nothing", _RESET)),
-        observed("its next send()", result(second), rfc("EPIPE", f"{_RESET}; POSIX send(): EPIPE")),
-        observed("its recv()", read(got)),
+        observed("its next send()", result(second), linux("EPIPE", "tcp_reset(), net/ipv4/tcp_input.c, CLOSE-WAIT")),
+        observed("its recv()", read(got), linux("the end", "tcp_recvmsg_locked(), net/ipv4/tcp.c: SOCK_DONE")),
         observed("after its close(), left", left, rfc("nothing", _RESET)),
     ]
 

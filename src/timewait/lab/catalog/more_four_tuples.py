@@ -2,7 +2,7 @@
 
 from timewait.endpoint import Endpoint
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import RANGE, REUSE, SERVER, at_port, closed, listen, must
+from timewait.lab.steps import RANGE, REUSE, SERVER, at_port, closed, listen, must, set_if_any
 
 _SOURCE = "__inet_check_established(), net/ipv4/inet_hashtables.c: the whole four-tuple counts"
 
@@ -11,7 +11,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Use up a small range, then with another destination port, destination address and source address."""
     host = stage.host
     ports = settings["ports"]
-    host.set_sysctl(REUSE, "0")
+    set_if_any(host, REUSE, 0)
     host.set_sysctl(RANGE, f"50000 {50000 + ports - 1}")
     next_port, next_address = at_port(SERVER, SERVER.port + 1), Endpoint("127.0.0.2", SERVER.port)
     listeners = {end: listen(host, end) for end in (SERVER, next_port, next_address)}

@@ -2,7 +2,7 @@
 
 from timewait.clock import SECOND
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, Within, linux, observed, rfc
-from timewait.lab.steps import CLIENT, SERVER, Counting, listen, opened, result, settled, state
+from timewait.lab.steps import CLIENT, RFC1337, SERVER, Counting, listen, opened, result, set_if_any, settled, state
 
 _SOURCE = "tcp_v4_rcv(), net/ipv4/tcp_ipv4.c, do_time_wait: no listener, so ACK"
 
@@ -11,7 +11,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Close by the server, then the listener; connect from the same port."""
     host = stage.host
     assassinated = not settings["rfc1337"]
-    host.set_sysctl("net.ipv4.tcp_rfc1337", str(settings["rfc1337"]))
+    set_if_any(host, RFC1337, settings["rfc1337"])
     listener = listen(host)
     client, server = opened(host, listener)
     host.close(server)

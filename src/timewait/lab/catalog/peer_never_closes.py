@@ -30,12 +30,12 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
         observed(
             "challenge ACKs",
             counting.by("TcpExt.TCPChallengeACK"),
-            rfc(1, "RFC 9293 3.10.7.4, fourth; RFC 5961 4"),
+            linux(1, "RFC 9293 3.10.7.4, fourth; RFC 5961 4"),
         ),
         observed("the old connection reads", read(got), linux("the end", "tcp_recvmsg_locked(): SOCK_DONE first")),
-        observed("the old connection's send()", result(sent), rfc("EPIPE", "RFC 9293 3.5.2: reset; POSIX send()")),
-        observed("the new one sends", result(exchanged), rfc("ok", "RFC 9293 3.10.2")),
-        observed("and the server reads", read(heard), rfc("5 octets", "RFC 9293 3.10.3")),
+        observed("the old connection's send()", result(sent), linux("EPIPE", "RFC 9293 3.5.1: reset; tcp_reset()")),
+        observed("the new one sends", result(exchanged), linux("ok", "RFC 9293 3.10.2")),
+        observed("and the server reads", read(heard), linux("5 octets", "RFC 9293 3.10.3")),
     ]
 
 

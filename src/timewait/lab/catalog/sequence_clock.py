@@ -6,7 +6,19 @@ the new SYN is not above the old sequence numbers, and TIME-WAIT refuses it.
 
 from timewait.clock import SECOND
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, Within, linux, observed, rfc
-from timewait.lab.steps import CLIENT, SERVER, TIMESTAMPS, Counting, listen, opened, result, settled, tried
+from timewait.lab.steps import (
+    CLIENT,
+    RFC1337,
+    SERVER,
+    TIMESTAMPS,
+    Counting,
+    listen,
+    opened,
+    result,
+    set_if_any,
+    settled,
+    tried,
+)
 
 _TICK = 64  # nanoseconds: seq_scale(), net/core/secure_seq.c
 _ROUND = _TICK << 32
@@ -17,7 +29,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Hold a connection without timestamps for a while, close it from the server, reconnect from the same port."""
     host = stage.host
     host.set_sysctl(TIMESTAMPS, "0")
-    host.set_sysctl("net.ipv4.tcp_rfc1337", str(settings["rfc1337"]))
+    set_if_any(host, RFC1337, settings["rfc1337"])
     listener = listen(host)
     client, server = opened(host, listener)
     host.wait(settings["hold_s"] * SECOND)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import RANGE, REUSE, SERVER, closed, listen, must
+from timewait.lab.steps import RANGE, REUSE, SERVER, closed, listen, must, set_if_any
 
 if TYPE_CHECKING:
     from timewait.lab.host import Host
@@ -17,7 +17,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Fill a range of the host, then one of the socket's own, and note which port came when."""
     host = stage.host
     ports = settings["ports"]
-    host.set_sysctl(REUSE, "0")
+    set_if_any(host, REUSE, 0)
     listener = listen(host)
     own = _chosen(host, listener, {"IP_LOCAL_PORT_RANGE": _LOW | (_LOW + ports - 1) << 16}, ports)
     low = _LOW + 1000
