@@ -37,7 +37,10 @@ def _chosen(host: "Host", listener: int, options: Mapping[str, int], most: int) 
     """Connect and close until it fails; return the ports in the order in which they were chosen."""
     found: list[int] = []
     known: set[int] = set()
-    while len(found) <= most and (outcome := host.connect(SERVER, options=options)).ok:
+    for _ in range(most + 1):
+        outcome = host.connect(SERVER, options=options)
+        if not outcome.ok:
+            break
         ports = {row.local.port for row in host.sockets(peer_port=SERVER.port) if row.state == "ESTABLISHED"}
         found += ports - known
         known |= ports
