@@ -116,7 +116,7 @@ def run(
     pcap: str | None,
     as_json: bool,
 ) -> int:
-    """Run scenarios and print what was seen beside what is foretold."""
+    """Run scenarios; show what was seen and foretold."""
     from timewait.lab.trial import Trials
     from timewait.report import lab as report
 
@@ -157,7 +157,7 @@ def run(
 @_SEED
 @_JSON
 def compare(tag: str | None, profile: str, seed: int, as_json: bool) -> int:
-    """Run every scenario in the kernel and the engine, and show where they differ."""
+    """Run all in both worlds; show where they differ."""
     from timewait.lab.agreement import Agreement
     from timewait.lab.trial import Trials
     from timewait.report import lab as report
@@ -199,8 +199,10 @@ def _perform(trials: "Trials", asked: "list[Trial]") -> "list[Result]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        return trials.perform_all(asked)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("scenarios", total=len(asked))
         return trials.perform_all(asked, lambda _: progress.advance(task))
 

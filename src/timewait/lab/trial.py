@@ -90,6 +90,8 @@ class Trials:
                     hosts.append(host)
                     self._live.add(host)
                     ends.callback(self._live.discard, host)
+                    if self._stopped:  # it was not there yet to be interrupted with the others
+                        raise KeyboardInterrupt
                 circumstances = hosts[0].circumstances()
                 observations = tuple(trial.scenario.run(Stage(hosts), trial.settings))
                 if self._capture is not None:

@@ -60,7 +60,9 @@ def scenario_lines(scenario: Scenario, width: int) -> Iterator[str]:
     if scenario.parameters:
         yield ""
         rows = [(each.name, each.default, f"{each.least}-{each.most}", each.meaning) for each in scenario.parameters]
-        yield from table(("PARAMETER", "DEFAULT", "BOUNDS", "MEANING"), rows, right=("DEFAULT",))
+        name = max(len(each.name) for each in scenario.parameters)
+        widths = (max(name, 9), 9, 13, width - max(name, 9) - 28)
+        yield from wrapped(("PARAMETER", "DEFAULT", "BOUNDS", "MEANING"), rows, widths)
 
 
 def scenario_data(scenario: Scenario) -> dict[str, Any]:
@@ -219,7 +221,8 @@ def agreement_lines(found: "Sequence[Agreement]", width: int) -> Iterator[str]:
     engine = world_name(found[0].engine)
     heads = ("SCENARIO", "AGREE", "DIFFER", "KNOWN", "KERNEL", engine.upper())
     yield from table(heads, rows, right=heads[1:])
-    yield f"kernel, {engine}: observations as foretold, of those that a document foretells"
+    legend = f"kernel, {engine}: observations that came as foretold, of those of which a document foretells something"
+    yield from textwrap.wrap(legend, width)
     for each in found:
         yield from _differences(each, width)
     agree = sum(cell.agrees for each in found for cell in each.cells)
