@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock bench clean
+.PHONY: help demo test check compiled format lock bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ check: $(VENV)/.test  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+compiled: $(VENV)/.test  ## the engine compiled by mypyc, and its tests run on that
+	scripts/compile
+	PYTHONPATH=build/compiled $(BIN)/pytest -n 4 tests/tcp tests/sim tests/bridge
+
 format: $(VENV)/.test  ## mend what lint and format can mend by themselves
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,7 +50,8 @@ lock:  ## choose the pinned versions anew (needs uv)
 bench: $(VENV)/.test  ## ratios against named peers, in one run
 	$(BIN)/python bench/sockets.py
 	$(BIN)/python bench/engine.py
+	@test ! -d build/compiled || PYTHONPATH=build/compiled $(BIN)/python bench/engine.py
 	$(BIN)/python bench/doctor.py
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

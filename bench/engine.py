@@ -1,5 +1,7 @@
 """The engine against its peers and the kernel, as ratios from one run: python bench/engine.py [--quick] [--no-peer].
 
+Of the engine as it stands, and after `make compiled` once more with PYTHONPATH=build/compiled.
+
 pmd-pytcp is installed into a temporary folder (from the package index) and runs as a process of its own.  What the
 table calls published was measured elsewhere by others or before, and is not run here.  Rounds are interleaved, each
 figure is the median of its rounds; CPU seconds are those of the process the stack is in.  Needs /dev/net/tun.
@@ -19,6 +21,8 @@ import over_tun
 import pair
 import pytcp
 from timewait.errors import TimewaitError
+from timewait.garbage import collect_rarely
+from timewait.tcp import stack
 
 # Published figures, not run here.  PyTCP 3 over TUN with a kernel's client, by the clock, one core
 # busy: connections/s, MB/s received and sent.
@@ -140,8 +144,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smaller counts, for a look; the ratios are noisier")
     parser.add_argument("--no-peer", action="store_true", help="install and run nothing from the package index")
     arguments = parser.parse_args()
+    collect_rarely()
     name = platform.uname()
-    print(f"{name.system} {name.release}, Python {platform.python_version()}, profile linux")
+    how = "pure Python" if stack.__file__.endswith(".py") else "compiled by mypyc"
+    print(f"{name.system} {name.release}, Python {platform.python_version()}, profile linux, the engine {how}")
     report = Report()
     with tempfile.TemporaryDirectory(prefix="timewait-bench-") as folder:
         python = None if arguments.no_peer else pytcp.install(Path(folder) / "peer")

@@ -27,12 +27,14 @@ PREFIX = b"\x00\x00\x08\x00"
 def serve(descriptor: int) -> None:
     """Be the engine's process: accept, wait for the end, close."""
     from timewait.endpoint import Endpoint
+    from timewait.garbage import collect_rarely
     from timewait.lab.bridge import Bridge
     from timewait.lab.program import Program
     from timewait.system.tun import Tun
     from timewait.tcp import profiles
     from timewait.tcp.stack import Stack
 
+    collect_rarely()
     device = Tun(descriptor, "pair", 1500, False)
     bridge = Bridge(device, Stack(profiles.get("linux"), [SERVER]))
     bridge.programs.serve(Endpoint("192.0.2.2", 80), Program)

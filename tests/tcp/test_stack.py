@@ -1,5 +1,6 @@
 """The stack as a whole: a value that can be copied, handles that outlive connections, recycling, local waits."""
 
+import gc
 import tracemalloc
 
 import pytest
@@ -31,6 +32,24 @@ def test_a_socket_that_outlives_its_connection_does_not_disturb_the_next_of_the_
     pair.client.recv(first, 10, pair.now)
     pair.client.close(first, pair.now)
     assert pair.client.state(second) is State.ESTABLISHED
+
+
+def test_no_garbage_is_left_in_cycles() -> None:
+    """So a process may have Python look for it rarely: see `garbage`."""
+    gc.collect()
+    gc.disable()
+    try:
+        for port in range(40000, 40020):
+            pair = Pair("linux", loopback=True)
+            client, server = pair.connection(port=port, options=REUSE)
+            pair.run(pair.client.send(client, bytes(5000), pair.now)[1])
+            pair.run(pair.server.close(server, pair.now)[1], server=True)
+            pair.run(pair.client.close(client, pair.now)[1])
+            pair.advance(70 * SECOND)
+        del pair
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_fork_goes_on_alike_and_neither_sees_the_other() -> None:

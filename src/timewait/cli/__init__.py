@@ -7,11 +7,13 @@
 import sys
 
 from timewait.errors import Exit, TimewaitError
+from timewait.garbage import collect_rarely
 
 
 def main() -> None:
     """Run the command of sys.argv and exit with its status.  No traceback reaches the user for what was foreseen."""
     arguments = sys.argv[1:]
+    collect_rarely()
     try:
         status = _quick(arguments)
         if status is None:

@@ -3,7 +3,7 @@
 A setting makes a new `Profile`; which names there are is the profile's own data (`Profile.sysctls`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -41,14 +41,14 @@ def parse(name: str, sysctl: Sysctl, value: int | str | tuple[int, int]) -> Any:
     if isinstance(sysctl.default, tuple):
         pair = tuple(int(part) for part in value.split()) if isinstance(value, str) else value
         if not isinstance(pair, tuple) or len(pair) != 2 or not sysctl.low <= pair[0] <= pair[1] <= sysctl.high:
-            raise SettingError(f"{name} = {value}: two numbers are wanted, {sysctl.low} to {sysctl.high}, in order")
+            raise SettingError(f"{name} = {value} is no range", f"two numbers, {sysctl.low} to {sysctl.high}, in order")
         return pair
     if isinstance(sysctl.default, str):
         return _port_list(name, str(value))
     try:
         number = int(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise SettingError(f"{name} = {value}: a number is wanted") from None
+        raise SettingError(f"{name} = {value} is no number", f"from {sysctl.low} to {sysctl.high}") from None
     if not sysctl.low <= number <= sysctl.high:
         raise SettingError(f"{name} = {number} is out of range", f"from {sysctl.low} to {sysctl.high}")
     if sysctl.choices is not None:
@@ -75,3 +75,19 @@ def _port_list(name: str, text: str) -> tuple[tuple[int, int], ...]:
 def defaults(profile: Profile) -> Mapping[str, int | tuple[int, int] | str]:
     """Return what each setting of a profile is before anybody changes it."""
     return {name: sysctl.default for name, sysctl in profile.sysctls.items()}
+
+
+def change(profile: Profile, name: str, value: int | str | tuple[int, int]) -> Profile:
+    """Return the profile with one setting changed.  Raises `SettingError`, naming near names."""
+    full, sysctl = find(profile, name)
+    return profile.changed(**dict.fromkeys((sysctl.field, *sysctl.also), parse(full, sysctl, value)))
+
+
+def change_all(profile: Profile, assignments: Iterable[str]) -> Profile:
+    """Return the profile with settings changed, each as `NAME=VALUE`.  Raises `SettingError`."""
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingError(f"{assignment!r} sets nothing", "NAME=VALUE is wanted, as in tcp_tw_reuse=1")
+        profile = change(profile, name.strip(), value.strip())
+    return profile

@@ -397,8 +397,7 @@ class Stack(Demux):
     def set_sysctl(self, name: str, value: int | str | tuple[int, int]) -> None:
         """Change a setting; connections see it at once.  Raises `settings.SettingError`, naming near names."""
         full, sysctl = settings.find(self.profile, name)
-        parsed = settings.parse(full, sysctl, value)
-        self.shared.profile = self.profile.changed(**dict.fromkeys((sysctl.field, *sysctl.also), parsed))
+        self.shared.profile = settings.change(self.profile, full, value)
         self.sysctls[full] = value if isinstance(sysctl.default, (tuple, str)) else int(value)  # type: ignore[arg-type]
 
     def get_sysctl(self, name: str) -> int | tuple[int, int] | str:
