@@ -33,7 +33,9 @@ def _text(observation: Observation | None) -> str:
 
 
 def _labelled(label: str, text: str, width: int) -> Iterator[str]:
-    yield from textwrap.wrap(text, width, initial_indent=label.ljust(_LABEL), subsequent_indent=" " * _LABEL)
+    yield from textwrap.wrap(
+        text, width, initial_indent=label.ljust(_LABEL), subsequent_indent=" " * _LABEL, break_on_hyphens=False
+    )
 
 
 # -- the catalogue -----------------------------------------------------------------------------------------------------
@@ -94,7 +96,9 @@ def catalogue_data(scenarios: Sequence[Scenario]) -> dict[str, Any]:
 def result_lines(results: "Sequence[Result]", width: int) -> Iterator[str]:
     """Yield one scenario's results, the worlds side by side, with what was foretold and by whom."""
     scenario = results[0].trial.scenario
-    yield from textwrap.wrap(f"{scenario.name}: {scenario.question}", width, subsequent_indent="  ")
+    yield from textwrap.wrap(
+        f"{scenario.name}: {scenario.question}", width, subsequent_indent="  ", break_on_hyphens=False
+    )
     yield ""
     ran = [result for result in results if result.error is None]
     if ran:
@@ -124,9 +128,9 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
     yield from wrapped(heads, rows, (rest, *([each] * (len(heads) - 1))))
     yield ""
     for source, number in sources.items():
-        yield from textwrap.wrap(f"[{number}] {source}", width, subsequent_indent="    ")
+        yield from textwrap.wrap(f"[{number}] {source}", width, subsequent_indent="    ", break_on_hyphens=False)
     for text, names in _tolerances(seen).items():
-        yield from textwrap.wrap(f"{', '.join(names)}: {text}", width, subsequent_indent="    ")
+        yield from textwrap.wrap(f"{', '.join(names)}: {text}", width, subsequent_indent="    ", break_on_hyphens=False)
     if any(result.astray for result in results):
         yield "!   not as foretold"
 
@@ -146,8 +150,8 @@ def _foretold_text(seen: "Sequence[Observation]", foretold: Foretold, sources: d
     """Return what was foretold, or that it came so, and the number of its source."""
     whose = f"{foretold.stack}: " if foretold.stack else ""
     number = sources.setdefault(f"{whose}{foretold.source}", len(sources) + 1)
-    so = all(each.near(foretold.value) for each in seen)
-    return f"{'so' if so else value_text(foretold.value, time=seen[0].time)} [{number}]"
+    same = all(each.near(foretold.value) for each in seen)
+    return f"{'the same' if same else value_text(foretold.value, time=seen[0].time)} [{number}]"
 
 
 def world_name(result: "Result") -> str:
@@ -260,7 +264,7 @@ def _differences(agreement: "Agreement", width: int) -> Iterator[str]:
         if cell.agrees and not astray:
             continue
         yield ""
-        yield from textwrap.wrap(f"{name}: {cell.name}", width, subsequent_indent="  ")
+        yield from textwrap.wrap(f"{name}: {cell.name}", width, subsequent_indent="  ", break_on_hyphens=False)
         yield from _labelled("  kernel", _text(cell.kernel), width)
         yield from _labelled("  engine", _text(cell.engine), width)
         seen = cell.kernel or cell.engine

@@ -269,6 +269,8 @@ class Profile:
     somaxconn: int = 128
     syn_backlog: int = 1024
     syn_retries: int = 5
+    syn_linear: int = 0
+    """How many more times a SYN is sent again at the first timeout, before that doubles."""
     syn_ack_retries: int = 5
     fast_syn_again: Duration | None = None
     """How soon a SYN is sent again after an unacceptable ACK drew our RST; None: at the next timeout."""
