@@ -15,7 +15,8 @@ from timewait.clock import SECOND
 from timewait.endpoint import Endpoint
 from timewait.lab.bridge import Bridge
 from timewait.lab.kernel import KernelHost
-from timewait.lab.program import Channel, Program
+from timewait.lab.program import Program
+from timewait.lab.programs import Channel
 from timewait.system.tun import TunSetup
 from timewait.tcp import profiles
 from timewait.tcp.connection import Options

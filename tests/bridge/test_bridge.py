@@ -9,7 +9,8 @@ from bridged import V4, V6, Family, Fetch, Web, world
 from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint
 from timewait.lab.impairment import Impairment
-from timewait.lab.program import Channel, Program
+from timewait.lab.program import Program
+from timewait.lab.programs import Channel
 from timewait.tcp.events import Errno
 from timewait.tcp.states import State
 from timewait.wire import capture, icmp, packet, pcapng

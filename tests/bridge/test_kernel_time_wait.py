@@ -14,7 +14,8 @@ import pytest
 from bridged import V4, V6, Family, World, world
 from timewait.clock import MS, SECOND, Duration
 from timewait.endpoint import Endpoint
-from timewait.lab.program import Channel, Program
+from timewait.lab.program import Program
+from timewait.lab.programs import Channel
 from timewait.tcp.events import Entered, Errno, Event
 from timewait.tcp.states import State
 from timewait.wire import packet

@@ -5,7 +5,8 @@ import pytest
 from timewait.clock import SECOND
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
-from timewait.lab.program import Channel, Program, Programs
+from timewait.lab.program import Program
+from timewait.lab.programs import Channel, Programs
 from timewait.tcp import profiles
 from timewait.tcp.connection import Options
 from timewait.tcp.events import Errno

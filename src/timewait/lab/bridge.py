@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from timewait.clock import MS, SECOND, Duration, Instant
 from timewait.lab import wrapping
 from timewait.lab.impairment import Fate
-from timewait.lab.program import Programs
+from timewait.lab.programs import Programs
 from timewait.system.tun import Tun
 from timewait.tcp.stack import Stack
 from timewait.wire import packet, vnet
