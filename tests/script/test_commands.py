@@ -89,8 +89,9 @@ def test_a_setting_is_acted_on_or_refused() -> None:
     host.command("sysctl -w kern.ipc.maxsockbuf=4294967295")
     assert host.tcp.profile.window_scale == 14
     host.command("sysctl -w net.inet.tcp.rfc1323=0")
-    assert host.tcp.profile.window_scale is None
-    assert not host.tcp.profile.timestamps
+    after = host.tcp.profile
+    assert after.window_scale is None
+    assert not after.timestamps
     with pytest.raises(UnknownCommandError, match=r"net.inet.tcp.blackhole = 2: the engine cannot act on that"):
         host.command("sysctl -w net.inet.tcp.blackhole=2")
     with pytest.raises(UnknownCommandError) as caught:

@@ -295,7 +295,9 @@ def _open(address: str) -> socket.socket:
 
 def _set_option(target: socket.socket, name: str, value: int, opened: socket.socket | None = None) -> None:
     level, number = _option(name)
-    _call("setsockopt", lambda: target.setsockopt(level, number, value), opened)
+    # As four octets: some options are an unsigned int (IP_LOCAL_PORT_RANGE), which an int of Python's would overflow.
+    octets = (value & 0xFFFFFFFF).to_bytes(4, sys.byteorder)
+    _call("setsockopt", lambda: target.setsockopt(level, number, octets), opened)
 
 
 def _option(name: str) -> tuple[int, int]:

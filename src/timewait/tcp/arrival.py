@@ -345,7 +345,7 @@ def _in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Eve
             if not flags & RST:
                 emit_reset(conn, now, out, segment.ack)
                 soon = conn.shared.profile.fast_syn_again
-                if soon is not None:
+                if soon is not None and conn.retries == 0:  # icsk_retransmits == 0, tcp_rcv_synsent_state_process()
                     conn.resend_at = min(conn.resend_at, now + soon)
             return
     if flags & RST:

@@ -54,6 +54,8 @@ def receive(conn: Connection, size: int, now: Instant, out: list[Event], peek: b
             del conn.received[:size]
             _open_window(conn, now, out)
         return data
+    if conn.remote_fin == CONSUMED and conn.shared.profile.end_before_error:
+        return b""
     error = take_error(conn)
     if error is not None:
         return error

@@ -243,6 +243,8 @@ class Profile:
     rst_before_fin: bool = False
     """Whether a RST at RCV.NXT-1 is taken once the peer's FIN was received."""
     rst_error_in_close_wait: Errno = Errno.ECONNRESET
+    end_before_error: bool = False
+    """Whether a read after the peer's FIN gives the end of the stream though an error is pending."""
     syn_resets: bool = False
     """RFC 793: a SYN in the window is answered with a RST and ends the connection; off: challenge ACK."""
     syn_fin: SynFinRule = SynFinRule.AS_SYN
@@ -278,6 +280,8 @@ class Profile:
     somaxconn: int = 128
     syn_backlog: int = 1024
     syn_retries: int = 5
+    syn_linear: int = 0
+    """How many more times a SYN is sent again at the first timeout, before that doubles."""
     syn_ack_retries: int = 5
     syn_drops_options: int | None = None
     """From which retransmission on a SYN offers its segment size alone; None: never."""

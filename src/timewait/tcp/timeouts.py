@@ -88,7 +88,8 @@ def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
 
 def _resend_opening(conn: Connection, profile: Profile, now: Instant, out: list[Event]) -> None:
     """SYN or SYN-ACK again.  RFC 9293 section 3.8.3 (SHLD-23: R2 of a SYN at least three minutes)."""
-    limit = profile.syn_retries if conn.state is SYN_SENT else profile.syn_ack_retries
+    linear = profile.syn_linear if conn.state is SYN_SENT else 0
+    limit = profile.syn_retries + linear if conn.state is SYN_SENT else profile.syn_ack_retries
     if conn.retries >= limit or (conn.options.user_timeout is not None and _overdue(conn, profile, now)):
         if conn.state is SYN_RECEIVED and conn.passive:
             step(conn, Input.RST_OF_PASSIVE, out)
@@ -96,7 +97,10 @@ def _resend_opening(conn: Connection, profile: Profile, now: Instant, out: list[
         conn.shared.counters["AttemptFails"] += 1
         _give_up(conn, now, out)
         return
-    _back_off(conn, profile)
+    if conn.retries < linear:
+        conn.retries += 1
+    else:
+        _back_off(conn, profile)
     conn.shared.counters["TCPSynRetrans"] += 1
     if profile.syn_drops_options is not None and conn.retries >= profile.syn_drops_options:
         conn.scale_ok = conn.ts_ok = conn.sack_ok = False

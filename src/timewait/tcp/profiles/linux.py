@@ -59,6 +59,7 @@ PROFILE: Final[Profile] = derive(
         "linger2_limit": (120 * SECOND, "read: TCP_FIN_TIMEOUT_MAX; measured: 1000 reads 120"),
         "rst_before_fin": (True, "read: tcp_reset_check(), net/ipv4/tcp_input.c; measured"),
         "rst_error_in_close_wait": (Errno.EPIPE, "read: tcp_reset(); measured"),
+        "end_before_error": (True, "read: tcp_recvmsg_locked(), net/ipv4/tcp.c: SOCK_DONE before sk_err; measured"),
         "syn_fin": (SynFinRule.DISCARD_LATE, "read: tcp_rcv_state_process(), LISTEN; measured"),
         "left_edge_inclusive": (True, "read: tcp_sequence(): not before(end_seq, rcv_wup); measured in CLOSING"),
         "right_edge_inclusive": (True, "read: tcp_sequence(): not after(seq, rcv_nxt + window); measured with RST"),
@@ -70,6 +71,7 @@ PROFILE: Final[Profile] = derive(
         "listen_backlog_extra": (1, "read: sk_acceptq_is_full(), include/net/sock.h: more than the backlog"),
         "somaxconn": (4096, "read: SOMAXCONN, include/linux/socket.h"),
         "syn_retries": (6, "read: TCP_SYN_RETRIES, include/net/tcp.h"),
+        "syn_linear": (4, "read: tcp_syn_linear_timeouts since 6.5, net/ipv4/tcp_timer.c; measured: 67 s to the 10th"),
         "syn_ack_retries": (5, "read: TCP_SYNACK_RETRIES, include/net/tcp.h"),
         "icmp_next_believed": (True, "read: tcp_v4_err(), net/ipv4/tcp_ipv4.c: between(seq, snd_una, snd_nxt)"),
         "fast_syn_again": (
@@ -123,6 +125,7 @@ PROFILE: Final[Profile] = derive(
             "net.ipv4.ip_autobind_reuse": Sysctl("autobind_reuse", 0, high=1, choices=_SWITCH),
             "net.ipv4.tcp_sack": Sysctl("sack", 1, high=1, choices=_SWITCH),
             "net.ipv4.tcp_syn_retries": Sysctl("syn_retries", 6, low=1, high=127),
+            "net.ipv4.tcp_syn_linear_timeouts": Sysctl("syn_linear", 4, high=127),
             "net.ipv4.tcp_synack_retries": Sysctl("syn_ack_retries", 5, high=255),
             "net.ipv4.tcp_retries2": Sysctl("data_retries", 15, high=255),
             "net.ipv4.tcp_orphan_retries": Sysctl("orphan_retries", 8, low=1, high=255),
