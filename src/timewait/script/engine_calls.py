@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from timewait.clock import MS, Duration
 from timewait.script.calls import CONSTANTS, evaluate
+from timewait.script.mistake import near
 from timewait.script.socket_options import get_option, set_option
 from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Struct
 from timewait.script.world import Addresses, UnknownCallError
@@ -99,8 +100,7 @@ class Process:
         """Begin a call.  Raises `UnknownCallError` for one that is not known, or has arguments that cannot be."""
         handler = _CALLS.get(call.name)
         if handler is None:
-            known = ", ".join(sorted(_CALLS))
-            raise UnknownCallError(f"the engine has no call {call.name}", f"it has {known}")
+            raise UnknownCallError(f"the engine has no call {call.name}", near(call.name, _CALLS, "it has"))
         try:
             return handler(self, call)
         except CallError as error:

@@ -18,6 +18,7 @@ from timewait.clock import MS, Duration, Instant
 from timewait.lab.kernel import KernelHost
 from timewait.script.addresses import addresses_of, mtu_of
 from timewait.script.calls import evaluate
+from timewait.script.mistake import near
 from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Script, Struct, Text
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError, UnknownCommandError
 from timewait.system.process import Ended
@@ -132,13 +133,11 @@ class KernelWorld:
     def call(self, call: Call, *, blocking: bool = False) -> Returned | None:
         """Make a call; None if it did not return at once: `finish` has its end.  See `world.World.call`."""
         self.now()
+        ask = _CALLS.get(call.name)
+        if ask is None:
+            raise UnknownCallError(f"the kernel's world has no call {call.name}", near(call.name, _CALLS, "it has"))
         try:
-            name, arguments, read = _CALLS[call.name](self, call)
-        except KeyError as unknown:
-            if unknown.args != (call.name,):
-                raise
-            known = ", ".join(sorted(_CALLS))
-            raise UnknownCallError(f"the kernel's world has no call {call.name}", f"it has {known}") from None
+            name, arguments, read = ask(self, call)
         except IndexError:
             raise UnknownCallError(f"{call.name}: arguments are missing ({len(call.arguments)} given)") from None
         self._out = read

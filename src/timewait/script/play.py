@@ -8,9 +8,11 @@ from collections import deque
 from typing import Final
 
 from timewait.clock import SECOND, Duration
+from timewait.errors import UsageError
 from timewait.script import assertions, matching
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
 from timewait.script.matching import Flow, PacketError, Phase
+from timewait.script.mistake import MistakeError, ScriptError
 from timewait.script.outcome import Failure, Outcome
 from timewait.script.syntax import (
     ANYTHING,
@@ -26,7 +28,7 @@ from timewait.script.syntax import (
     TimeKind,
     When,
 )
-from timewait.script.world import Returned, Seen, World
+from timewait.script.world import Returned, Seen, UnknownCallError, UnknownCommandError, World
 from timewait.wire.packet import Packet
 from timewait.wire.segment import ACK, PSH, SYN, MaximumSegmentSize
 
@@ -42,7 +44,8 @@ def play(script: Script, world: World, *, strict: bool = False, tolerance: Durat
 
     `tolerance`: how far times may be off, in ns; None: the script's own.  Virtual time is exact, but scripts are not:
     what they were written on answered a little later than they say, and their tolerance covers that.  The world is
-    left open.  Raises what the world raises for calls and commands that it does not know.
+    left open.  Raises `ScriptError`, with the place, for what the world does not know: a call, a constant, a setting, a
+    command.
     """
     player = _Player(script, world, tolerance)
     failure: Failure | None = None
@@ -52,6 +55,9 @@ def play(script: Script, world: World, *, strict: bool = False, tolerance: Durat
             player.leave_nothing()
     except _MismatchError as mismatch:
         failure = mismatch.failure
+    except (UnknownCallError, UnknownCommandError, UsageError) as error:
+        mistake = MistakeError(player.spot(error.what), error.what, error.hint)
+        raise ScriptError(script.name, player.line(), mistake) from None
     player.drain()
     return Outcome(
         name=script.name, stack=world.stack, failure=failure, virtual=world.now(), packets=tuple(player.crossed)
@@ -103,6 +109,18 @@ class _Player:
         for place, text in self.script.cleanup:
             self.place = place
             self.command(text)
+
+    def line(self) -> str:
+        """Return the line that the run is at."""
+        lines = self.script.lines
+        return lines[self.place.line - 1] if self.place.line <= len(lines) else ""
+
+    def spot(self, problem: str) -> Place:
+        """Return where in that line the last word of a problem stands that does stand there; else where it begins."""
+        line = self.line()
+        words = [word.strip("`,:;()") for word in problem.split()]
+        at = max((line.find(word) for word in words if len(word) > 2), default=-1)
+        return Place(self.place.line, at + 1) if at >= 0 else self.place
 
     def act(self, event: Event) -> None:
         """Do what one event says, or see it happen."""
