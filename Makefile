@@ -52,6 +52,7 @@ bench: $(VENV)/.test  ## ratios against named peers, in one run
 	$(BIN)/python bench/engine.py
 	@test ! -d build/compiled || PYTHONPATH=build/compiled $(BIN)/python bench/engine.py
 	$(BIN)/python bench/doctor.py
+	$(BIN)/python bench/scripts.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

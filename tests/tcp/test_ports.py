@@ -252,6 +252,18 @@ def test_the_next_search_starts_past_the_port_just_taken() -> None:
     assert (second - first) % 28232 == 2
 
 
+def test_in_a_range_of_the_sockets_own_the_next_search_goes_on_with_the_next_port() -> None:
+    """Linux: __inet_hash_connect(): step = local_ports ? 1 : 2."""
+    profile = profiles.get("linux")
+    table = ports.PortTable()
+    hashed = isn.keyed(b"secret", b"abcd", 0, b"efgh", 80)
+    span = (40000, 40063)
+    first = next(ports.candidates(table, profile, span, hashed, Random(1), False))
+    ports.note_success(table, profile, span, first, hashed)
+    second = next(ports.candidates(table, profile, span, hashed, Random(1), False))
+    assert (second - first) % 64 == 1
+
+
 @pytest.mark.parametrize("name", ["rfc9293", "freebsd", "lwip", "gvisor", "linux-4.0"])
 def test_every_search_tries_each_port_once(name: str) -> None:
     low, high = profiles.get(name).ephemeral_range

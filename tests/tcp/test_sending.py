@@ -206,6 +206,31 @@ def test_a_syn_is_sent_again_and_at_last_given_up() -> None:
     play("rfc9293", trace, syn_retries=2)
 
 
+def test_linux_sends_its_first_syns_a_second_apart() -> None:
+    """tcp_retransmit_timer(), net/ipv4/tcp_timer.c: the timeout doubles once total_rto > tcp_syn_linear_timeouts (4).
+
+    tcp_write_timeout(): these come on top of tcp_syn_retries (6).
+    """
+    trace = """
+        0.000  us: connect = None
+        0.000  us  SYN-SENT
+        0.000  us > peer  SYN seq=0
+        1.000  us > peer  SYN seq=0
+        2.000  us > peer  SYN seq=0
+        3.000  us > peer  SYN seq=0
+        4.000  us > peer  SYN seq=0
+        5.000  us > peer  SYN seq=0
+        7.000  us > peer  SYN seq=0
+        11.000  us > peer  SYN seq=0
+        19.000  us > peer  SYN seq=0
+        35.000  us > peer  SYN seq=0
+        67.000  us > peer  SYN seq=0
+        131.000  us  CLOSED
+        131.000  us  fails ETIMEDOUT
+    """
+    play("linux", trace)
+
+
 def test_a_refused_syn() -> None:
     trace = """
         0.000  us: connect = None

@@ -19,19 +19,20 @@ Exit status: 0 done, 64 usage.
 """
 
 
-class _Name(click.ParamType[str]):
+class ProfileName(click.ParamType[str]):
     """A profile's name; checked when it is loaded, completed here."""
 
     name = "name"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the profiles whose names begin so."""
         from timewait.tcp.profiles import names
 
         return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("name", nargs=-1, type=_Name())
+@click.argument("name", nargs=-1, type=ProfileName())
 @click.option("--diff", is_flag=True, help="Only the values that differ.")
 @click.option("--why", is_flag=True, help="Below each value, where it is from.")
 @click.option("--settings", is_flag=True, help="The settings that a profile has instead of its values.")

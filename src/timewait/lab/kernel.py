@@ -22,6 +22,7 @@ from timewait.errors import UnavailableError
 from timewait.lab.host import OWN_STACK, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
 from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
+from timewait.system.process import Ended
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
 from timewait.system.tun import Tun, TunSetup
@@ -153,6 +154,20 @@ class KernelHost:
         _, [(_, _, data)], _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
         self._ask("now")  # by this answer the agent has closed its own, and ours alone keeps the device
         return Tun(int.from_bytes(data[:4], sys.byteorder), name, setup.mtu, setup.offload)
+
+    def route(self, device: str, destination: str) -> None:
+        """Send what is for an address through a device of the host's namespace."""
+        self._ask("route", device=device, destination=destination)
+
+    def system_call(self, name: str, arguments: tuple[Any, ...], patience: Duration) -> Ended | None:
+        """Have the host's own program make a system call (`system.process`); None if it blocks beyond `patience`."""
+        ended: Ended | None = self._ask("system_call", name=name, arguments=arguments, patience=patience)
+        return ended
+
+    def finish(self, patience: Duration) -> Ended | None:
+        """Return how the call that blocks ended, waiting for `patience`; None if it still blocks."""
+        ended: Ended | None = self._ask("finish", patience=patience)
+        return ended
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a program in the host's namespace; it is killed with the thread that started it.

@@ -82,7 +82,10 @@ class Struct:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """`htons(80)`, `inet_addr("192.0.2.1")`: a function of the language inside a value; `msg_iov(2)=...` likewise."""
+    """`htons(80)`, `inet_addr("192.0.2.1")`: a function of the language inside a value.
+
+    `msg_iov(2)=[..]` is a field `msg_iov` whose value is Apply("msg_iov", (count, value)).
+    """
 
     function: str
     arguments: tuple["Expression", ...]
@@ -121,11 +124,14 @@ class OptionSpec:
     """One TCP option: its name in the language (`mss`, `wscale`, `sackOK`, `sack`, `TS`, `nop`, `eol`, `FO`, `FOEXP`).
 
     `values`: mss (size), wscale (shift), sack (left, right, left, right ...; relative as written), TS (val, ecr), FO
-    cookies (bytes); ANY where the script does not care.
+    cookies (bytes); ANY where the script does not care.  What the language has and this program does not interpret
+    (`md5`, `AccECN0`, `ECN` ...) is `kind`: (number of the option, its octets after the length).
+    `absolute`: the ecr of TS is written with `!`: not to be shifted.
     """
 
     name: str
     values: tuple[int | bytes | Match, ...] = ()
+    absolute: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +139,12 @@ class TcpPacket:
     """`< S. 0:0(0) ack 1 win 100 <mss 1460>`; numbers relative as written, unless `absolute`.
 
     `flags`: set of the letters S F R P . U E W C as the language has them, `-` for none being the empty set.
-    `seq`, `end`: ANY for `...(len)`.  `options`: None where they are left out on an outbound packet or written `<...>`;
-    inbound, leaving them out is no options.
+    `seq`: ANY for `...(len)`.  `options`: None where they are written `<...>`, any will do; leaving them out is to say
+    that there are none, in both directions (packetdrill's parser.y, opt_tcp_options).
     """
 
     inbound: bool
-    flags: frozenset[str]
+    flags: frozenset[str]  # with a digit 0 to 7 where the ACE field is written as a number
     seq: int | Match
     length: int
     ack: int | None = None
@@ -171,8 +177,8 @@ class IcmpPacket:
 class Call:
     """`connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)`.
 
-    `result`: ANYTHING for `?`, `...` or none written; `errno`: the name after -1; `note`: the words in parentheses;
-    `flags`: what `(flags O_RDWR|O_NONBLOCK)` lists.
+    `result`: ANYTHING for `?`, `...` or none written; `errno`: the name after -1; `note`: the words in parentheses,
+    for the reader alone.
     """
 
     name: str
@@ -245,15 +251,20 @@ class Options:
     connect_port: int = 8080
     init_scripts: tuple[str, ...] = ()
     defines: frozenset[str] = frozenset()
-    non_fatal: frozenset[str] = frozenset()
+    non_fatal: frozenset[str] = frozenset()  # packet, syscall
+    tcp_ts_tick: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A script read: `name` as given, its lines, its options, the init command if it has one, its events in order."""
+    """A script read: `name` as given, its lines, its options, its events in order.
+
+    `init`, `cleanup`: commands without a time, before the first event and after the last.
+    """
 
     name: str
     lines: tuple[str, ...]
     options: Options = field(default_factory=Options)
     init: tuple[tuple[Place, str], ...] = ()
     events: tuple[Event, ...] = ()
+    cleanup: tuple[tuple[Place, str], ...] = ()

@@ -64,6 +64,8 @@ class World(Protocol):
 
     addresses: Addresses
     virtual: bool  # times are exact, no tolerance is needed
+    stack: str  # what is under test, for messages
+    system: str  # whose constants and commands it has: linux or freebsd
 
     def now(self) -> Duration:
         """Return the time since the script began."""
@@ -82,7 +84,9 @@ class World(Protocol):
         ...
 
     def call(self, call: Call, *, blocking: bool = False) -> Returned | None:
-        """Make a call; None if `blocking` and it did not return at once: `finish` has its end.
+        """Make a call; None if it did not return at once: `finish` has its end.
+
+        Descriptors in the arguments are this world's own; `play` has put them in place of the script's numbers.
 
         Raises:
             UnknownCallError: this world has no such call, constant or structure.

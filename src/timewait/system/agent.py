@@ -19,9 +19,13 @@ from typing import Any, Final, NamedTuple
 
 from timewait.clock import MS, Duration, Instant
 from timewait.errors import TimewaitError, UnavailableError
-from timewait.system import counters, netns, socket_table, sysctl, tun
+from timewait.system import counters, netns, rtnetlink, socket_table, sysctl, tun
 from timewait.system.sock_diag import STATES
 from timewait.system.socket_table import Socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # threads come with it, which most hosts never need
+    from timewait.system.process import Ended, Process
 
 CANCEL: Final = b"cancel"
 PART, LAST = b"\1", b"\0"  # first byte of each datagram of an answer; an answer may be larger than one datagram
@@ -73,6 +77,7 @@ class Agent:
         self._private = private
         self._sockets: dict[int, socket.socket] = {}
         self._next = 1
+        self._process: Process | None = None
         self._handed: list[int] = []  # descriptors that follow the answer
 
     def serve(self) -> None:
@@ -252,6 +257,26 @@ class Agent:
     def do_set_sysctl(self, name: str, value: str) -> None:
         sysctl.write(name, value)
 
+    def do_route(self, device: str, destination: str) -> None:
+        if not self._private:
+            raise UnavailableError("no route is made: this host is the machine's own", "nothing is changed on a host")
+        rtnetlink.add_route(device, destination)
+
+    # -- a process that makes any system call ----------------------------------------------------------------------
+
+    def do_system_call(self, name: str, arguments: tuple[Any, ...], patience: Duration) -> "Ended | None":
+        return self._program().call(name, arguments, patience)
+
+    def do_finish(self, patience: Duration) -> "Ended | None":
+        return self._program().finish(patience)
+
+    def _program(self) -> "Process":
+        if self._process is None:
+            from timewait.system.process import Process
+
+            self._process = Process()
+        return self._process
+
     def do_tun(self, setup: tun.TunSetup) -> str:
         if not self._private:
             raise UnavailableError(
@@ -270,7 +295,9 @@ def _open(address: str) -> socket.socket:
 
 def _set_option(target: socket.socket, name: str, value: int, opened: socket.socket | None = None) -> None:
     level, number = _option(name)
-    _call("setsockopt", lambda: target.setsockopt(level, number, value), opened)
+    # As four octets: some options are an unsigned int (IP_LOCAL_PORT_RANGE), which an int of Python's would overflow.
+    octets = (value & 0xFFFFFFFF).to_bytes(4, sys.byteorder)
+    _call("setsockopt", lambda: target.setsockopt(level, number, octets), opened)
 
 
 def _option(name: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Links and addresses of the namespace this process lives in: the two changes that a private host needs.
+"""Links, addresses and routes of the namespace this process lives in: the changes that a private host needs.
 
 include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h.  One message asks, one answers; nothing is listed or removed here,
 for what is made goes with its namespace.
@@ -18,6 +18,13 @@ NLM_F_CREATE = 0x400
 NLM_F_EXCL = 0x200
 RTM_NEWLINK = 16
 RTM_NEWADDR = 20
+RTM_NEWROUTE = 24
+RTA_DST = 1
+RTA_OIF = 4
+RT_TABLE_MAIN = 254
+RTPROT_STATIC = 4
+RT_SCOPE_LINK = 253
+RTN_UNICAST = 1
 IFLA_MTU = 4
 IFLA_TXQLEN = 13
 IFA_ADDRESS = 1
@@ -28,6 +35,7 @@ IFF_UP = 1
 
 _LINK = Struct("=BxHiII")  # struct ifinfomsg
 _ADDRESS = Struct("=BBBBI")  # struct ifaddrmsg
+_ROUTE = Struct("=BBBBBBBBI")  # struct rtmsg
 _ATTRIBUTE = Struct("=HH")
 _ERRNO = Struct("=i")
 
@@ -48,6 +56,15 @@ def add_address(name: str, address: str, prefix: int) -> None:
     if family == socket.AF_INET6:
         payload += _number(IFA_FLAGS, IFA_F_NODAD)
     _change(RTM_NEWADDR, payload, NLM_F_CREATE | NLM_F_EXCL, f"link {name} cannot have the address {address}/{prefix}")
+
+
+def add_route(name: str, destination: str) -> None:
+    """Send what is for one address, of either family, through a link."""
+    family = socket.AF_INET6 if ":" in destination else socket.AF_INET
+    packed = socket.inet_pton(family, destination)
+    payload = _ROUTE.pack(family, 8 * len(packed), 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST, 0)
+    payload += _attribute(RTA_DST, packed) + _number(RTA_OIF, socket.if_nametoindex(name))
+    _change(RTM_NEWROUTE, payload, NLM_F_CREATE | NLM_F_EXCL, f"{destination} cannot be reached through link {name}")
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

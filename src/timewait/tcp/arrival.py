@@ -8,10 +8,10 @@ TIME-WAIT record that of `time_wait`.
 from timewait.clock import SECOND, Instant
 from timewait.tcp import sender
 from timewait.tcp.connection import NEVER, Connection, Shared, step
-from timewait.tcp.events import Dropped, Errno, Event, Reason
+from timewait.tcp.events import Dropped, Errno, Event, Reason, Send
 from timewait.tcp.output import emit, emit_reset
 from timewait.tcp.profile import ResetRule
-from timewait.tcp.receiver import take_text, take_urgent
+from timewait.tcp.receiver import keep_early, take_early, take_text, take_urgent
 from timewait.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -195,7 +195,9 @@ def _check_syn(conn: Connection, segment: Segment, acceptable: bool, now: Instan
         if conn.state is SYN_RECEIVED and conn.passive:
             step(conn, Input.RST_OF_PASSIVE, out)
             return
-        emit(conn, RST | ACK, conn.snd_nxt, now, out)
+        # Made from the segment, as for one without connection: no window, no options (FreeBSD: tcp_dropwithreset()).
+        out.append(Send(Segment(*conn.key, conn.snd_nxt, conn.rcv_nxt, RST | ACK, 0)))
+        conn.shared.counters["OutSegs"] += 1
         conn.shared.counters["OutRsts"] += 1
         step(conn, Input.SYN_IN_WINDOW, out, Errno.ECONNRESET)
     else:
@@ -278,6 +280,8 @@ def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event
         if conn.state is SYN_RECEIVED:
             step(conn, Input.ACK_OF_SYN, out)
             arm_keep_alive(conn, now)
+            if conn.pieces:
+                take_early(conn, now, out)
     if offset > ahead:
         out.append(Dropped(segment, Reason.ACK_TOO_NEW))
         _answer_limited(conn, segment, now, out, "TCPACKSkippedSeq")
@@ -357,7 +361,7 @@ def _in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Eve
             if not flags & RST:
                 emit_reset(conn, now, out, segment.ack)
                 soon = conn.shared.profile.fast_syn_again
-                if soon is not None:
+                if soon is not None and conn.retries == 0:  # icsk_retransmits == 0, tcp_rcv_synsent_state_process()
                     conn.resend_at = min(conn.resend_at, now + soon)
             return
     if flags & RST:
@@ -383,6 +387,8 @@ def _in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Eve
     else:
         step(conn, Input.SYN, out)
         sender.send_opening(conn, now, out)
+        if segment.payload:
+            keep_early(conn, segment.payload)
 
 
 def take_opening(conn: Connection, segment: Segment, now: Instant) -> None:
@@ -406,6 +412,10 @@ def take_opening(conn: Connection, segment: Segment, now: Instant) -> None:
             stamps = True
             conn.ts_recent = option.value  # type: ignore[union-attr]
             conn.ts_recent_at = now
+    if conn.shared.profile.receive_buffer_rounds and not conn.passive:
+        size = min(conn.peer_mss, conn.own_mss)
+        if conn.rcv_limit > size:
+            conn.rcv_limit = -(-conn.rcv_limit // size) * size
     conn.sack_ok = conn.sack_ok and sack
     conn.ts_ok = conn.ts_ok and stamps
     if not (conn.scale_ok and scale):

@@ -8,6 +8,7 @@ from timewait.tcp import sender
 from timewait.tcp.connection import Connection, step
 from timewait.tcp.events import Errno, Event
 from timewait.tcp.output import emit, emit_reset
+from timewait.tcp.profile import WindowUpdate
 from timewait.tcp.receiver import CONSUMED
 from timewait.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Action
 from timewait.tcp.states import Event as Input
@@ -53,6 +54,8 @@ def receive(conn: Connection, size: int, now: Instant, out: list[Event], peek: b
             del conn.received[:size]
             _open_window(conn, now, out)
         return data
+    if conn.remote_fin == CONSUMED and conn.shared.profile.end_before_error:
+        return b""
     error = take_error(conn)
     if error is not None:
         return error
@@ -65,8 +68,17 @@ def _open_window(conn: Connection, now: Instant, out: list[Event]) -> None:
     """Tell the peer of room worth telling; not after its FIN, when no more can come.  Section 3.8.6.2.2."""
     if conn.remote_fin == CONSUMED or conn.state in (CLOSED, TIME_WAIT, SYN_SENT, SYN_RECEIVED):
         return
-    gain = conn.rcv_limit - len(conn.received) - conn.rcv_wnd
-    if gain >= min(2 * conn.mss, conn.rcv_limit >> 1):
+    limit, window = conn.rcv_limit, conn.rcv_wnd
+    gain = limit - len(conn.received) - window
+    match conn.shared.profile.window_update:
+        case WindowUpdate.TWO_SEGMENTS:
+            due = gain >= min(2 * conn.mss, limit >> 1)
+        case WindowUpdate.DOUBLED:
+            due = 2 * window <= limit and gain >= max(window, 1)
+        case WindowUpdate.QUARTER:
+            enough = gain >= limit >> 2 or window <= limit >> 3 or limit <= 8 * conn.mss
+            due = (gain >= 2 * conn.mss and enough) or 2 * gain >= limit
+    if due:
         emit(conn, ACK, conn.snd_nxt, now, out)
 
 

@@ -63,6 +63,10 @@ class Options:
     receive_buffer: int | None = None
     send_buffer: int | None = None
     max_segment: int | None = None
+    no_options: bool = False
+    """TCP_NOOPT: SYNs without options."""
+    open_timeout: Duration | None = None
+    """TCP_KEEPINIT: how long an active open may take."""
     bind_address_no_port: bool = False
     """IP_BIND_ADDRESS_NO_PORT: bind() to port 0 leaves the port to connect()."""
     local_port_range: tuple[int, int] | None = None

@@ -219,11 +219,11 @@ class Core:
         mss = self.mtu - (40 if len(key[0]) == 4 else 60)
         iss = self.first_number(mixed, now, wait)
         conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
-        conn.sack_ok = profile.sack
-        if profile.window_scale is not None:
+        conn.sack_ok = profile.sack and not options.no_options
+        if profile.window_scale is not None and not options.no_options:
             conn.scale_ok = True
             conn.rcv_scale = profile.window_scale
-        if profile.timestamps:
+        if profile.timestamps and not options.no_options:
             conn.ts_ok = True
             conn.ts_offset = isn.timestamp_offset(profile, mixed, self.secret, key[0], key[2])
         return conn

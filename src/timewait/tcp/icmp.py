@@ -41,7 +41,8 @@ def icmp_arrives(conn: Connection, kind: IcmpError, quoted: Segment, mtu: int, n
     While opening it ends the attempt where the profile's stack does so; later it is only remembered, for such errors
     pass or are forged (RFC 5461 section 4).  A quoted number outside SND.UNA..SND.NXT is not believed (RFC 5927).
     """
-    if (quoted.seq - conn.snd_una) & MASK > (conn.snd_nxt - conn.snd_una) & MASK:
+    offset, ahead = (quoted.seq - conn.snd_una) & MASK, (conn.snd_nxt - conn.snd_una) & MASK
+    if offset > ahead or (offset == ahead and ahead and not conn.shared.profile.icmp_next_believed):
         out.append(Dropped(quoted, Reason.NOT_OURS))
         conn.shared.counters["OutOfWindowIcmps"] += 1
         return

@@ -130,7 +130,7 @@ def candidates(
     """
     low, high = profile.ephemeral_range if span is None else span
     count = high - low + 1
-    parity = profile.port_search is PortSearch.HASHED_PARITY and not (span and profile.option_range_drops_parity)
+    parity = _by_parities(profile, span)
     match profile.port_search:
         case PortSearch.SEQUENTIAL:
             start = table.next_sequential % count
@@ -151,6 +151,10 @@ def candidates(
             yield port
 
 
+def _by_parities(profile: Profile, span: tuple[int, int] | None) -> bool:
+    return profile.port_search is PortSearch.HASHED_PARITY and not (span and profile.option_range_drops_parity)
+
+
 def _by_parity(start: int, even: int, odd_first: bool) -> Iterator[int]:
     if even == 1:
         yield 0
@@ -166,5 +170,5 @@ def note_success(table: PortTable, profile: Profile, span: tuple[int, int] | Non
     if profile.port_search is PortSearch.SEQUENTIAL:
         table.next_sequential = port - low + 1
     elif profile.port_search is not PortSearch.RANDOM_START:
-        step = 2 if profile.port_search is PortSearch.HASHED_PARITY else 1
+        step = 2 if _by_parities(profile, span) else 1
         table.counters[hashed & _PERTURB_MASK] = (port - low + step - (hashed >> 32)) % (high - low + 1)

@@ -137,6 +137,17 @@ class ZeroWindowProbe(StrEnum):
     OLD_ACK = "empty segment below SND.UNA"
 
 
+class WindowUpdate(StrEnum):
+    """When a read that frees room is told to the peer."""
+
+    TWO_SEGMENTS = "two segments, or half the buffer"
+    """RFC 9293 section 3.8.6.2.2."""
+    DOUBLED = "a small window doubled"
+    """Only what the peer sees as at most half the buffer, and once it has at least doubled."""
+    QUARTER = "two segments and a quarter of the buffer"
+    """Or any two segments while the window is an eighth of it or less."""
+
+
 @dataclass(frozen=True)
 class Sysctl:
     """A name under which one field may be changed while the stack runs.
@@ -232,6 +243,8 @@ class Profile:
     rst_before_fin: bool = False
     """Whether a RST at RCV.NXT-1 is taken once the peer's FIN was received."""
     rst_error_in_close_wait: Errno = Errno.ECONNRESET
+    end_before_error: bool = False
+    """Whether a read after the peer's FIN gives the end of the stream though an error is pending."""
     syn_resets: bool = False
     """RFC 793: a SYN in the window is answered with a RST and ends the connection; off: challenge ACK."""
     syn_fin: SynFinRule = SynFinRule.AS_SYN
@@ -270,10 +283,18 @@ class Profile:
     somaxconn: int = 128
     syn_backlog: int = 1024
     syn_retries: int = 5
+    syn_linear: int = 0
+    """How many more times a SYN is sent again at the first timeout, before that doubles."""
     syn_ack_retries: int = 5
+    syn_drops_options: int | None = None
+    """From which retransmission on a SYN offers its segment size alone; None: never."""
+    open_timeout: Duration | None = None
+    """How long an active open may take; None: its retries alone decide."""
     fast_syn_again: Duration | None = None
     """How soon a SYN is sent again after an unacceptable ACK drew our RST; None: at the next timeout."""
 
+    icmp_next_believed: bool = False
+    """Whether an ICMP error that quotes SND.NXT itself is believed; RFC 5927 section 4.1 has it lie below."""
     icmp_ends_opening: bool = True
     """Whether an ICMP unreachable ends a connection that is not yet established."""
     icmp_hard_aborts: bool = False
@@ -287,13 +308,18 @@ class Profile:
     window_scale: int | None = 7
     syn_layout: tuple[tuple[str, ...], ...] = (("mss",), ("sack", "ts"), ("wscale",))
     """Groups in order; each is filled with leading NOPs to a multiple of four."""
+    simultaneous_offers: bool = False
+    """Whether the SYN-ACK of a simultaneous open offers scaling and timestamps again, the peer's SYN lacking SACK."""
     lone_sack_trails: bool = False
     """Whether SACK-permitted without timestamps is filled with end-of-options after it, not NOPs before."""
     window_rounds_up: bool = False
     """Whether an announced window is rounded up to the scale's unit, not down."""
+    window_update: WindowUpdate = WindowUpdate.TWO_SEGMENTS
     receive_buffer: int = 65535
     receive_buffer_active: int | None = None
     """The same for a connection actively opened, where it differs."""
+    receive_buffer_rounds: bool = False
+    """Whether an active open rounds its receive buffer up to whole segments once it knows their size."""
     send_buffer: int = 65536
     initial_cwnd: int = 3
     """Segments."""
@@ -303,6 +329,8 @@ class Profile:
     rto_initial: Duration = SECOND
     rto_min: Duration = SECOND
     rto_max: Duration = 60 * SECOND
+    rto_slop: Duration = 0
+    """What is added to a timeout once computed or doubled, but not to the first of a SYN."""
     rto_granularity: Duration = MS
     data_retries: int = 15
     orphan_retries: int = 8
@@ -312,7 +340,8 @@ class Profile:
     quick_acks: int = 0
     """Segments acknowledged at once at the start of a connection."""
     fin_ack_delayed: bool = False
-    """Whether the ACK of a FIN may wait as that of data does, once both sides have sent data."""
+    """Whether the ACK of a FIN may wait as that of data does: once both sides have sent data, or after acknowledged
+    text of the peer's."""
     zero_window_probe: ZeroWindowProbe = ZeroWindowProbe.OCTET
     keepalive_idle: Duration = 7200 * SECOND
     keepalive_interval: Duration = 75 * SECOND
@@ -377,6 +406,7 @@ __all__ = [
     "SynRule",
     "Sysctl",
     "TimestampScope",
+    "WindowUpdate",
     "ZeroWindowProbe",
     "derive",
     "seconds",

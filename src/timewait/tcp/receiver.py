@@ -126,6 +126,18 @@ def _keep_piece(conn: Connection, seq: int, data: bytes, fin: int) -> None:
     conn.pieces = kept
 
 
+def keep_early(conn: Connection, data: bytes) -> None:
+    """Keep the text of a SYN until the connection is established.  RFC 9293 section 3.10.7.3, fourth."""
+    conn.pieces = [(conn.rcv_nxt, data[: conn.rcv_wnd])]
+
+
+def take_early(conn: Connection, now: Instant, out: list[Event]) -> None:
+    """Deliver the text that came with the SYN; its acknowledgment may wait as that of any text does."""
+    [(_, data)] = conn.pieces[:1]
+    conn.pieces = conn.pieces[1:]
+    _deliver(conn, data, now, out)
+
+
 def _join_pieces(conn: Connection, now: Instant, out: list[Event]) -> None:
     """Deliver the pieces that the hole just filled has joined on."""
     pieces = conn.pieces
@@ -153,10 +165,19 @@ def take_fin(conn: Connection, now: Instant, out: list[Event]) -> None:
     profile = conn.shared.profile
     if was is FIN_WAIT_1 and conn.state is CLOSING and profile.closing_repeats_fin and conn.fin_sent:
         conn.fin_again = True  # our FIN again, with the newer acknowledgment, instead of a bare ACK
-    elif profile.fin_ack_delayed and conn.ping_pong and not conn.pieces and conn.state is CLOSE_WAIT:
+    elif profile.fin_ack_delayed and conn.state is CLOSE_WAIT and (conn.ping_pong or _lone_after_text(conn)):
         conn.ack_now = False
         if conn.ack_at == NEVER:
             conn.ack_at = now + profile.delayed_ack
+
+
+def _lone_after_text(conn: Connection) -> bool:
+    """Whether a FIN came by itself, after text that is acknowledged.
+
+    Linux: tcp_fin() ends quick ACKs, and the delay is 0 only until the first text; with text of its own the segment is
+    longer than the largest seen, and answered at once (__tcp_ack_snd_check(), net/ipv4/tcp_input.c).
+    """
+    return conn.text_at != -NEVER and not conn.unacked and not conn.options.quick_ack
 
 
 # `Connection.remote_fin` once the FIN has been taken; no sequence number, and never equal to RCV.NXT.

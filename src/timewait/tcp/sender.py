@@ -145,6 +145,9 @@ def send_opening(conn: Connection, now: Instant, out: list[Event]) -> None:
         conn.shared.counters["RetransSegs"] += 1
     else:
         conn.first_sent_at = now
+        limit = conn.options.open_timeout or conn.shared.profile.open_timeout
+        if limit is not None and conn.state is SYN_SENT:
+            conn.end_at = now + limit
         conn.timed_seq = (conn.iss + 1) & MASK
         conn.timed_at = now
     emit_opening(conn, 0 if conn.state is SYN_SENT else ACK, now, out)
@@ -319,7 +322,7 @@ def set_timeout(conn: Connection) -> None:
     """Compute the timeout from the round trips seen.  RFC 6298 (2.3), (2.4), (2.5)."""
     profile = conn.shared.profile
     rto = conn.srtt + max(profile.rto_granularity, 4 * conn.rttvar)
-    conn.rto = min(max(rto, profile.rto_min), profile.rto_max)
+    conn.rto = min(max(rto + profile.rto_slop, profile.rto_min), profile.rto_max)
 
 
 def opening_is_over(conn: Connection) -> None:
@@ -328,6 +331,7 @@ def opening_is_over(conn: Connection) -> None:
     conn.cwnd = conn.shared.profile.initial_cwnd * conn.mss
     conn.ssthresh = 0x7FFF_FFFF
     conn.recover = conn.snd_una
+    conn.end_at = NEVER
 
 
 def is_opening(conn: Connection) -> bool:

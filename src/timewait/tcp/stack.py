@@ -327,6 +327,8 @@ class Stack(Demux):
             return None, out
         live = self.connections.get(owner.key) is owner
         linger = owner.options.linger
+        if not live and linger == 0:
+            return self.abort(handle, now)
         if live:
             calls.close(owner, now, out)
             if linger and (owner.state in _CLOSING_STATES) and not owner.lingering:

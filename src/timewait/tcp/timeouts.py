@@ -31,6 +31,9 @@ def expire(conn: Connection, now: Instant, out: list[Event]) -> None:
         conn.end_at = NEVER
         if conn.state is FIN_WAIT_2:
             step(conn, Input.TIMEOUT_ORPHAN, out)
+        elif conn.state is SYN_SENT or conn.state is SYN_RECEIVED:
+            conn.shared.counters["AttemptFails"] += 1
+            _give_up(conn, now, out)
 
 
 def _give_up(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -48,8 +51,9 @@ def _overdue(conn: Connection, profile: Profile, now: Instant) -> bool:
 
 def _back_off(conn: Connection, profile: Profile) -> None:
     """Double the timeout.  RFC 6298 (5.5)."""
+    slop = profile.rto_slop if conn.retries or conn.snd_una != conn.iss else 0
     conn.retries += 1
-    conn.rto = min(conn.rto * 2, profile.rto_max)
+    conn.rto = min((conn.rto - slop) * 2 + profile.rto_slop, profile.rto_max)
 
 
 def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -84,7 +88,8 @@ def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
 
 def _resend_opening(conn: Connection, profile: Profile, now: Instant, out: list[Event]) -> None:
     """SYN or SYN-ACK again.  RFC 9293 section 3.8.3 (SHLD-23: R2 of a SYN at least three minutes)."""
-    limit = profile.syn_retries if conn.state is SYN_SENT else profile.syn_ack_retries
+    linear = profile.syn_linear if conn.state is SYN_SENT else 0
+    limit = profile.syn_retries + linear if conn.state is SYN_SENT else profile.syn_ack_retries
     if conn.retries >= limit or (conn.options.user_timeout is not None and _overdue(conn, profile, now)):
         if conn.state is SYN_RECEIVED and conn.passive:
             step(conn, Input.RST_OF_PASSIVE, out)
@@ -92,8 +97,13 @@ def _resend_opening(conn: Connection, profile: Profile, now: Instant, out: list[
         conn.shared.counters["AttemptFails"] += 1
         _give_up(conn, now, out)
         return
-    _back_off(conn, profile)
+    if conn.retries < linear:
+        conn.retries += 1
+    else:
+        _back_off(conn, profile)
     conn.shared.counters["TCPSynRetrans"] += 1
+    if profile.syn_drops_options is not None and conn.retries >= profile.syn_drops_options:
+        conn.scale_ok = conn.ts_ok = conn.sack_ok = False
     sender.send_opening(conn, now, out)
 
 

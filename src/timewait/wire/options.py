@@ -126,7 +126,7 @@ def encode(options: tuple[Option, ...]) -> bytes:
         )
     except StructError as error:
         raise ValueError(f"an option holds a number out of range: {error}") from None
-    if _END in options[:-1]:
+    if _END in options[:-1] and any(option != _END for option in options[options.index(_END) :]):
         raise ValueError("an option after the end of options")
     if len(block) % 4:
         block += bytes(-len(block) % 4)

@@ -14,6 +14,7 @@ from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
 from timewait.lab.host import OWN_STACK, Host, InterruptedCallError, Outcome
 from timewait.lab.rules import LINUX, Holder, Policy, Rule, Situation, explain, judge
+from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed, rfc
 from timewait.system.counters import moved
 from timewait.system.socket_table import Socket
 
@@ -382,3 +383,39 @@ def turns(record: Record) -> list[str]:
                 found.append(option)
                 break
     return found
+
+
+# -- as a scenario of the catalogue -----------------------------------------------------------------------------------
+
+_REUSE_SOURCE: Final = "tcp_twsk_unique(), net/ipv4/tcp_ipv4.c"
+# Who closes, how the port is chosen, timestamps, how the second connect() ends, and by whose word.
+_CASES: Final = (
+    (Closer.SERVER, Binding.EXPLICIT, True, rfc("ok", "RFC 9293 3.6.1 (MAY-2), RFC 6191 2")),
+    (Closer.SERVER, Binding.EXPLICIT, False, rfc("ok", "RFC 9293 3.6.1 (MAY-2), RFC 6191 2")),
+    (Closer.CLIENT, Binding.EXPLICIT, True, linux("ok", f"{_REUSE_SOURCE}: twp is NULL")),
+    (Closer.CLIENT, Binding.EXPLICIT, False, linux("EADDRNOTAVAIL", f"{_REUSE_SOURCE}: no ts_recent_stamp")),
+    (Closer.CLIENT, Binding.EPHEMERAL, True, linux("EADDRNOTAVAIL", f"{_REUSE_SOURCE}: tcp_tw_reuse_delay")),
+    (Closer.CLIENT, Binding.EPHEMERAL, False, linux("EADDRNOTAVAIL", f"{_REUSE_SOURCE}: no ts_recent_stamp")),
+)
+
+
+def _observe(stage: Stage, settings: Settings) -> list[Observation]:
+    found = []
+    for at, (closer, binding, timestamps, foretold) in enumerate(_CASES):
+        asked = Parameters(
+            port=44400 + 2 * at, closer=closer, count=settings["count"], binding=binding, timestamps=timestamps
+        )
+        record = run(stage.host, asked, lambda *_: None)
+        name = f"{closer} closes, {binding} port, timestamps {'on' if timestamps else 'off'}"
+        ended = record.failure.error if record.failure else "ok"
+        found.append(observed(name, ended, foretold))
+    return found
+
+
+SCENARIO = Scenario(
+    question="Does it matter for the next connect over the same four-tuple which side closed first?",
+    sources=("RFC 9293 3.6.1 (MAY-2), 3.10.1", "RFC 6191 2", "Linux: __inet_check_established(), tcp_twsk_unique()"),
+    run=_observe,
+    tags=("reconnect", "reuse", "founding", "H19", "I4", "I5"),
+    parameters=(Parameter("count", 3, "connects of each kind", 2, 1000),),
+)

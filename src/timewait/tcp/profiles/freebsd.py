@@ -18,6 +18,7 @@ from timewait.tcp.profile import (
     SynRule,
     Sysctl,
     TimestampScope,
+    WindowUpdate,
     derive,
 )
 from timewait.tcp.profiles.rfc9293 import PROFILE as RFC9293
@@ -64,13 +65,15 @@ PROFILE: Final[Profile] = derive(
         "reset_carries_ack": (True, "recalled, not looked up: tcp_drop() sends through tcp_output(), RST and ACK"),
         "syn_layout": ((("mss",), ("wscale",), ("sack", "ts")), "read: tcp_addoptions(), tcp_output.c"),
         "lone_sack_trails": (True, "read: tcp_addoptions() fills the end with end-of-options"),
+        "window_update": (WindowUpdate.QUARTER, "read: tcp_output(), tcp_output.c: adv against sb_hiwat"),
         "window_scale": (6, "read: from a receive space of 65536 and sb_max, tcp_syncache.c"),
         "receive_buffer": (
             65535,
             "recalled, not looked up: as FreeBSD was seen to answer, not run here: passively opened",
         ),
+        "receive_buffer_rounds": (True, "read: tcp_mss(), tcp_input.c"),
         "receive_buffer_active": (
-            65700,
+            65536,
             "recalled, not looked up: as FreeBSD was seen to answer, not run here: 65536 rounded up to 45 segments",
         ),
         "initial_cwnd": (10, "read: tcp_initcwnd_segments, sys/netinet/tcp_input.c"),
@@ -79,6 +82,9 @@ PROFILE: Final[Profile] = derive(
             "read: TCPTV_RTOBASE, sys/netinet/tcp_timer.h",
         ),
         "rto_min": (230 * MS, "read: TCPTV_MIN (hz/33) plus TCPTV_CPU_VAR (hz/5), sys/netinet/tcp_timer.h"),
+        "rto_slop": (200 * MS, "read: net.inet.tcp.rexmit_slop, added by TCPT_RANGESET(), tcp_timer.h"),
+        "open_timeout": (75 * SECOND, "read: net.inet.tcp.keepinit, TCPTV_KEEP_INIT, tcp_timer.h"),
+        "simultaneous_offers": (True, "read: tcp_output(): TF_REQ_SCALE and TF_REQ_TSTMP alone decide for a SYN"),
         "rto_max": (64 * SECOND, "read: TCPTV_REXMTMAX, sys/netinet/tcp_timer.h"),
         "syn_retries": (12, "read: TCP_MAXRXTSHIFT, sys/netinet/tcp_timer.h"),
         "syn_ack_retries": (3, "read: SYNCACHE_MAXREXMTS, sys/netinet/tcp_syncache.c"),

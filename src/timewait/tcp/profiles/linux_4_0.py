@@ -7,7 +7,12 @@ from timewait.clock import SECOND
 from timewait.tcp.profile import PortSearch, Profile, Reuse, Sysctl, TimestampScope, derive
 from timewait.tcp.profiles.linux import PROFILE as LINUX
 
-_DROPPED = ("net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_tw_reuse_delay", "net.ipv4.ip_autobind_reuse")
+_DROPPED = (
+    "net.ipv4.tcp_tw_reuse",
+    "net.ipv4.tcp_tw_reuse_delay",
+    "net.ipv4.ip_autobind_reuse",
+    "net.ipv4.tcp_syn_linear_timeouts",
+)
 
 PROFILE: Final[Profile] = derive(
     LINUX,
@@ -26,6 +31,7 @@ PROFILE: Final[Profile] = derive(
         "tw_paws_valid": (24 * 86400 * SECOND, "read: TCP_PAWS_24DAYS, include/net/tcp.h, until 6.7"),
         "paws_valid": (24 * 86400 * SECOND, "read: TCP_PAWS_24DAYS, include/net/tcp.h, until 6.7"),
         "challenge_per_second": (100, "read: sysctl_tcp_challenge_ack_limit = 100, net/ipv4/tcp_input.c"),
+        "syn_linear": (0, "read: tcp_syn_linear_timeouts is of 6.5"),
         "syn_retries": (6, "read: TCP_SYN_RETRIES, include/net/tcp.h"),
         "somaxconn": (128, "read: SOMAXCONN, include/linux/socket.h"),
         "rst_before_fin": (False, "recalled, not looked up: tcp_reset_check() is newer"),

@@ -1,0 +1,214 @@
+"""`timewait lab`: the catalogue of scenarios; each run in every world, and the worlds compared."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from timewait.cli.states import width
+from timewait.errors import Exit, UsageError
+from timewait.lab import catalog
+from timewait.lab.scenario import ENGINE, KERNEL, Scenario, tagged
+
+if TYPE_CHECKING:
+    from timewait.lab.trial import Result, Trial, Trials
+
+_LIST_EPILOG = """\b
+Examples:
+  timewait lab list
+  timewait lab list --tag reuse
+  timewait lab list --tag H19
+
+\b
+Exit status: 0 done, 64 usage.
+"""
+_SHOW_EPILOG = """\b
+Examples:
+  timewait lab show half-close
+
+\b
+Exit status: 0 done, 64 usage.
+"""
+_RUN_EPILOG = """\b
+Examples:
+  timewait lab run half-close                      in the engine and on this kernel
+  timewait lab run reconnect --world engine --profile freebsd
+  timewait lab run reconnect --set count=5
+  timewait lab run unread-data --world engine --pcap unread.pcapng
+
+\b
+Exit status: 0 everything came as foretold, 1 something did not, 64 usage, 69 this machine cannot.
+"""
+_COMPARE_EPILOG = """\b
+Examples:
+  timewait lab compare                  every scenario, the kernel against profile linux
+  timewait lab compare --tag close
+  timewait lab compare --profile freebsd --tag reuse
+
+\b
+Exit status: 0 every cell agrees or is a known difference, and came as foretold; 1 one is not; 64 usage,
+69 this machine cannot.
+"""
+
+
+class _Name(click.ParamType[str]):
+    """A scenario's name; checked when it is loaded, completed here."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in catalog.names() if name.startswith(incomplete)]
+
+
+_TAG = click.option("--tag", metavar="TAG", help="Only those with this tag: reuse, H19 ...")
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
+_PROFILE = click.option("--profile", metavar="NAME", default="linux", show_default=True, help="What the engine is.")
+_SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The engine's chances.")
+
+
+@click.group(no_args_is_help=True)
+def lab() -> None:
+    """Put one scenario to several worlds, and compare what they show.
+
+    The engine is our own TCP in virtual time, the kernel this machine's, in private network namespaces that vanish
+    with the run.  Each observation says what a document foretells of it, and which.
+    """
+
+
+@lab.command(name="list", epilog=_LIST_EPILOG)
+@_TAG
+@_JSON
+def list_(tag: str | None, as_json: bool) -> int:
+    """List the scenarios: what each of them asks."""
+    from timewait.report import lab as report
+
+    found = tagged(catalog.every(), tag)
+    return _print(report.catalogue_data(found) if as_json else report.catalogue_lines(found, width()))
+
+
+@lab.command(epilog=_SHOW_EPILOG)
+@click.argument("name", type=_Name())
+@_JSON
+def show(name: str, as_json: bool) -> int:
+    """Show one scenario: its question, its sources, its parameters."""
+    from timewait.report import lab as report
+
+    found = catalog.get(name)
+    return _print(report.catalogue_data([found]) if as_json else report.scenario_lines(found, width()))
+
+
+@lab.command(epilog=_RUN_EPILOG)
+@click.argument("name", nargs=-1, required=True, type=_Name())
+@click.option("--world", type=click.Choice([ENGINE, KERNEL, "all"]), default="all", show_default=True, help="Where.")
+@_PROFILE
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="A parameter of the scenario; see lab show.")
+@_SEED
+@click.option("--pcap", metavar="FILE", type=click.Path(dir_okay=False), help="Write the engine's segments as pcapng.")
+@_JSON
+def run(
+    name: tuple[str, ...],
+    world: str,
+    profile: str,
+    given: tuple[str, ...],
+    seed: int,
+    pcap: str | None,
+    as_json: bool,
+) -> int:
+    """Run scenarios; show what was seen and foretold."""
+    from timewait.lab.trial import Trials
+    from timewait.report import lab as report
+
+    asked = [catalog.get(each) for each in dict.fromkeys(name)]
+    if given and len(asked) > 1:
+        raise UsageError("--set is about one scenario's parameters", "run that one alone")
+    if pcap is not None and world != ENGINE:
+        raise UsageError("--pcap has the engine's segments alone", "add --world engine")
+    trials = []
+    for scenario in asked:
+        worlds = [each for each in scenario.worlds if world in (each, "all")]
+        if not worlds:
+            has = scenario.worlds[0]
+            raise UsageError(f"{scenario.name} can be shown by the {has} alone", f"try: --world {has}")
+        trials += [_trial(scenario, each, profile, seed, _pairs(given)) for each in worlds]
+    if pcap is None:
+        results = _perform(Trials(), trials)
+    else:
+        try:
+            with Path(pcap).open("wb") as file:
+                results = _perform(Trials(file), trials)
+        except OSError as error:
+            raise UsageError(f"{pcap} cannot be written: {error.strerror}", "name another file") from None
+    if as_json:
+        _print(report.results_data(results))
+    else:
+        for at, scenario in enumerate(asked):
+            _print(["", ""] if at else [])
+            _print(report.result_lines([each for each in results if each.trial.scenario == scenario], width()))
+    if cannot := report.unavailable(results):
+        raise cannot
+    return Exit.FAILED if any(result.error or result.astray for result in results) else Exit.OK
+
+
+@lab.command(epilog=_COMPARE_EPILOG)
+@_TAG
+@_PROFILE
+@_SEED
+@_JSON
+def compare(tag: str | None, profile: str, seed: int, as_json: bool) -> int:
+    """Run all in both worlds; show where they differ."""
+    from timewait.lab.agreement import Agreement
+    from timewait.lab.trial import Trials
+    from timewait.report import lab as report
+
+    asked = [each for each in tagged(catalog.every(), tag) if {ENGINE, KERNEL} <= set(each.worlds)]
+    if not asked:
+        raise UsageError(f"no scenario tagged {tag!r} can be shown by both worlds", "see lab list --tag")
+    trials = [_trial(scenario, world, profile, seed, {}) for scenario in asked for world in (KERNEL, ENGINE)]
+    results = _perform(Trials(), trials)
+    found = [Agreement(*results[at : at + 2]) for at in range(0, len(results), 2)]
+    if all(each.kernel.error for each in found) and (cannot := report.unavailable([each.kernel for each in found])):
+        raise cannot
+    _print(report.agreement_data(found) if as_json else report.agreement_lines(found, width()))
+    fine = all(each.explained and not each.kernel.astray and not each.engine.astray for each in found)
+    return Exit.OK if fine else Exit.FAILED
+
+
+def _trial(scenario: Scenario, world: str, profile: str, seed: int, given: dict[str, str]) -> "Trial":
+    from timewait.lab.trial import Trial
+    from timewait.tcp.profiles import get
+
+    return Trial(scenario, scenario.settings(given), world, get(profile).name, seed)
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    """Read KEY=VALUE, each key once."""
+    found: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (name and equals and value) or name in found:
+            why = "is given twice" if name in found else "is not KEY=VALUE"
+            raise UsageError(f"--set {each!r} {why}", "write it as --set count=5")
+        found[name] = value
+    return found
+
+
+def _perform(trials: "Trials", asked: "list[Trial]") -> "list[Result]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return trials.perform_all(asked)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("scenarios", total=len(asked))
+        return trials.perform_all(asked, lambda _: progress.advance(task))
+
+
+def _print(shown: Any) -> int:
+    """Print data as JSON, anything else line by line."""
+    for line in [json.dumps(shown, indent=2)] if isinstance(shown, dict) else shown:
+        print(line)
+    return Exit.OK

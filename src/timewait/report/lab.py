@@ -1,0 +1,312 @@
+"""How scenarios, their results and the agreement of two worlds are shown: lines of text, or data for JSON."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from timewait.clock import readable
+from timewait.errors import TimewaitError
+from timewait.lab.scenario import ENGINE, Foretold, Observation, Scenario, Value
+from timewait.report.columns import table, wrapped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from timewait.lab.agreement import Agreement
+    from timewait.lab.trial import Result
+
+SCHEMA_VERSION: Final = 1
+_LABEL: Final = 11
+_NARROWEST: Final = 14
+
+
+def value_text(value: Value, *, time: bool = False) -> str:
+    """Return an observed or foretold value as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return readable(value) if time else f"{value:,}"
+    return value
+
+
+def _text(observation: Observation | None) -> str:
+    return "-" if observation is None else value_text(observation.value, time=observation.time)
+
+
+def _labelled(label: str, text: str, width: int) -> Iterator[str]:
+    yield from textwrap.wrap(
+        text, width, initial_indent=label.ljust(_LABEL), subsequent_indent=" " * _LABEL, break_on_hyphens=False
+    )
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------------------
+
+
+def catalogue_lines(scenarios: Sequence[Scenario], width: int) -> Iterator[str]:
+    """Yield the catalogue as a table."""
+    name = max(len(each.name) for each in scenarios)
+    rows = ((each.name, each.question) for each in scenarios)
+    yield from wrapped(("SCENARIO", "QUESTION"), rows, (name, width - name - 2))
+
+
+def scenario_lines(scenario: Scenario, width: int) -> Iterator[str]:
+    """Yield what one scenario asks, by whose word, and what it lets vary."""
+    yield from _labelled("asks", scenario.question, width)
+    for at, source in enumerate(scenario.sources):
+        yield from _labelled("" if at else "sources", source, width)
+    yield from _labelled("tags", ", ".join(scenario.tags), width)
+    yield from _labelled("worlds", ", ".join(scenario.worlds), width)
+    yield from _labelled("lasts", f"{readable(scenario.lasts)} where time is real", width)
+    for known in scenario.known:
+        text = f"{known.observation}, {known.kernels}: {known.why} ({known.source})"
+        yield from _labelled("differs", text, width)
+    if scenario.parameters:
+        yield ""
+        rows = [(each.name, each.default, f"{each.least}-{each.most}", each.meaning) for each in scenario.parameters]
+        name = max(len(each.name) for each in scenario.parameters)
+        widths = (max(name, 9), 9, 13, width - max(name, 9) - 28)
+        yield from wrapped(("PARAMETER", "DEFAULT", "BOUNDS", "MEANING"), rows, widths)
+
+
+def scenario_data(scenario: Scenario) -> dict[str, Any]:
+    """Return a scenario as data for JSON."""
+    return {
+        "name": scenario.name,
+        "question": scenario.question,
+        "sources": list(scenario.sources),
+        "tags": list(scenario.tags),
+        "worlds": list(scenario.worlds),
+        "lasts_ns": scenario.lasts,
+        "parameters": [each._asdict() for each in scenario.parameters],
+        "known_differences": [each._asdict() for each in scenario.known],
+    }
+
+
+def catalogue_data(scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """Return scenarios as data for JSON."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "lab",
+        "scenarios": [scenario_data(each) for each in scenarios],
+    }
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def result_lines(results: "Sequence[Result]", width: int) -> Iterator[str]:
+    """Yield one scenario's results, the worlds side by side, with what was foretold and by whom."""
+    scenario = results[0].trial.scenario
+    yield from textwrap.wrap(
+        f"{scenario.name}: {scenario.question}", width, subsequent_indent="  ", break_on_hyphens=False
+    )
+    yield ""
+    ran = [result for result in results if result.error is None]
+    if ran:
+        yield from _observations(ran, width)
+        yield ""
+    for result in results:
+        if result.error is not None:
+            yield from _labelled(result.trial.world, f"could not be carried through: {result.trouble}", width)
+    for result in ran:
+        yield from _labelled(result.trial.world, _circumstances(result), width)
+
+
+def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
+    sources: dict[str, int] = {}
+    seen = [{each.name: each for each in result.observations} for result in results]
+    rows = []
+    for name in dict.fromkeys(name for one in seen for name in one):
+        values = []
+        for result, one in zip(results, seen, strict=True):
+            astray = name in one and one[name].as_foretold(result.trial.stack) is False
+            values.append(_text(one.get(name)) + (" !" if astray else ""))
+        there = [one[name] for one in seen if name in one]
+        rows.append((name, *values, "; ".join(_foretold_text(there, each, sources) for each in there[0].foretold)))
+    heads = ("OBSERVATION", *(world_name(result).upper() for result in results), "FORETOLD")
+    each = max(_NARROWEST, *(len(head) for head in heads[1:]))
+    rest = width - 2 * (len(heads) - 1) - each * (len(heads) - 1)
+    yield from wrapped(heads, rows, (rest, *([each] * (len(heads) - 1))))
+    yield ""
+    for source, number in sources.items():
+        yield from textwrap.wrap(f"[{number}] {source}", width, subsequent_indent="    ", break_on_hyphens=False)
+    for text, names in _tolerances(seen).items():
+        yield from textwrap.wrap(f"{', '.join(names)}: {text}", width, subsequent_indent="    ", break_on_hyphens=False)
+    if any(result.astray for result in results):
+        yield "!   not as foretold"
+
+
+def _tolerances(seen: "Sequence[dict[str, Observation]]") -> dict[str, list[str]]:
+    """Return how far numbers may be from those foretold, and why, with the observations that this holds for."""
+    found: dict[str, list[str]] = {}
+    for each in {name: each for one in seen for name, each in one.items()}.values():
+        if each.within is not None:
+            limits = (("-", each.within.less), ("+", each.within.more))
+            bounds = ", ".join(f"{sign}{value_text(limit, time=each.time)}" for sign, limit in limits if limit)
+            found.setdefault(f"within {bounds}: {each.within.why}", []).append(each.name)
+    return found
+
+
+def _foretold_text(seen: "Sequence[Observation]", foretold: Foretold, sources: dict[str, int]) -> str:
+    """Return what was foretold, or that it came so, and the number of its source."""
+    whose = f"{foretold.stack}: " if foretold.stack else ""
+    number = sources.setdefault(f"{whose}{foretold.source}", len(sources) + 1)
+    same = all(each.near(foretold.value) for each in seen)
+    return f"{'the same' if same else value_text(foretold.value, time=seen[0].time)} [{number}]"
+
+
+def world_name(result: "Result") -> str:
+    """Return the world and, for the engine, its profile."""
+    return f"{ENGINE} {result.trial.profile}" if result.trial.world == ENGINE else "kernel"
+
+
+def _circumstances(result: "Result") -> str:
+    words = [value if key in ("kernel", "stack") else f"{key} {value}" for key, value in result.circumstances.items()]
+    settings = [f"{name} = {value}" for name, value in result.trial.settings.items()]
+    shown = words[1:] + settings + [f"took {readable(result.took)}"]
+    return ", ".join(shown)
+
+
+def result_data(result: "Result") -> dict[str, Any]:
+    """Return one result as data for JSON."""
+    return {
+        "scenario": result.trial.scenario.name,
+        "world": result.trial.world,
+        "stack": result.trial.stack,
+        "parameters": dict(result.trial.settings),
+        "circumstances": result.circumstances,
+        "took_ns": result.took,
+        "error": result.trouble or None,
+        "observations": [_observation_data(each, result.trial.stack) for each in result.observations],
+    }
+
+
+def _observation_data(observation: Observation, stack: str) -> dict[str, Any]:
+    within = observation.within
+    return {
+        "name": observation.name,
+        "value": observation.value,
+        "unit": "ns" if observation.time else None,
+        "as_foretold": observation.as_foretold(stack),
+        "foretold": [each._asdict() for each in observation.foretold],
+        "within": None if within is None else within._asdict(),
+    }
+
+
+def results_data(results: "Sequence[Result]") -> dict[str, Any]:
+    """Return results as data for JSON."""
+    ok = all(result.error is None and not result.astray for result in results)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "lab run",
+        "as_foretold": ok,
+        "results": [result_data(result) for result in results],
+    }
+
+
+# -- agreement ---------------------------------------------------------------------------------------------------------
+
+
+def agreement_lines(found: "Sequence[Agreement]", width: int) -> Iterator[str]:
+    """Yield the table of agreement, then each cell that differs with both observations."""
+    rows = []
+    for each in found:
+        cells = each.cells
+        known = sum(cell.known is not None and not cell.agrees for cell in cells)
+        rows.append(
+            (
+                each.kernel.trial.scenario.name,
+                sum(cell.agrees for cell in cells),
+                sum(cell.unexplained for cell in cells) or "-",
+                known or "-",
+                _foretold_count(each.kernel),
+                _foretold_count(each.engine),
+            )
+        )
+    engine = world_name(found[0].engine)
+    heads = ("SCENARIO", "AGREE", "DIFFER", "KNOWN", "KERNEL", engine.upper())
+    yield from table(heads, rows, right=heads[1:])
+    legend = f"kernel, {engine}: observations that came as foretold, of those of which a document foretells something"
+    yield from textwrap.wrap(legend, width)
+    for each in found:
+        yield from _differences(each, width)
+    agree = sum(cell.agrees for each in found for cell in each.cells)
+    total = sum(len(each.cells) for each in found)
+    yield ""
+    yield f"{agree} of {total} cells agree"
+    circumstances = next((each.kernel.circumstances for each in found if each.kernel.circumstances), {})
+    if circumstances:
+        yield from _labelled("machine", f"{circumstances['kernel']}, {circumstances['stack']}", width)
+
+
+def _foretold_count(result: "Result") -> str:
+    if result.error is not None:
+        return "broken"
+    judged = [each.as_foretold(result.trial.stack) for each in result.observations]
+    told = [each for each in judged if each is not None]
+    return f"{sum(told)}/{len(told)}"
+
+
+def _differences(agreement: "Agreement", width: int) -> Iterator[str]:
+    name = agreement.kernel.trial.scenario.name
+    for result in (agreement.kernel, agreement.engine):
+        if result.error is not None:
+            yield ""
+            yield from _labelled(name, "", width)
+            yield from _labelled(f"  {result.trial.world}", f"could not be carried through: {result.trouble}", width)
+    if agreement.kernel.error is not None or agreement.engine.error is not None:
+        return
+    for cell in agreement.cells:
+        astray = [
+            result.trial.world
+            for result, seen in ((agreement.kernel, cell.kernel), (agreement.engine, cell.engine))
+            if seen is not None and seen.as_foretold(result.trial.stack) is False
+        ]
+        if cell.agrees and not astray:
+            continue
+        yield ""
+        yield from textwrap.wrap(f"{name}: {cell.name}", width, subsequent_indent="  ", break_on_hyphens=False)
+        yield from _labelled("  kernel", _text(cell.kernel), width)
+        yield from _labelled("  engine", _text(cell.engine), width)
+        seen = cell.kernel or cell.engine
+        for foretold in seen.foretold if seen else ():
+            yield from _labelled("  foretold", _foretold_text_plain(seen, foretold), width)
+        if cell.known is not None:
+            yield from _labelled("  known", f"{cell.known.why} ({cell.known.source})", width)
+
+
+def _foretold_text_plain(observation: Observation | None, foretold: Foretold) -> str:
+    whose = f"{foretold.stack}: " if foretold.stack else ""
+    time = observation is not None and observation.time
+    return f"{whose}{value_text(foretold.value, time=time)} ({foretold.source})"
+
+
+def agreement_data(found: "Sequence[Agreement]") -> dict[str, Any]:
+    """Return the agreement of two worlds as data for JSON."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "lab compare",
+        "explained": all(each.explained for each in found),
+        "scenarios": [
+            {
+                "scenario": each.kernel.trial.scenario.name,
+                "cells": [
+                    {
+                        "observation": cell.name,
+                        "agrees": cell.agrees,
+                        "known": None if cell.known is None else cell.known._asdict(),
+                        "kernel": None if cell.kernel is None else cell.kernel.value,
+                        "engine": None if cell.engine is None else cell.engine.value,
+                    }
+                    for cell in each.cells
+                ],
+                "kernel": result_data(each.kernel),
+                "engine": result_data(each.engine),
+            }
+            for each in found
+        ],
+    }
+
+
+def unavailable(results: "Sequence[Result]") -> TimewaitError | None:
+    """Return the error of the first trial that this machine, or the profile, could not run."""
+    return next((result.error for result in results if isinstance(result.error, TimewaitError)), None)

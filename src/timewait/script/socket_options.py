@@ -1,0 +1,177 @@
+"""getsockopt() and setsockopt() on the engine: which option is which field, and what reading one gives.
+
+Options that only mark packets or wake programs are kept and read back; those that would change what a connection sends,
+and that the engine has not, are refused with words.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from timewait.clock import MS, SECOND
+from timewait.script import tcp_info
+from timewait.script.calls import CONSTANTS, evaluate
+from timewait.script.syntax import Array, Call, Expression, Number, Struct, Text, Word
+from timewait.script.world import UnknownCallError
+from timewait.tcp.connection import Connection, Options
+from timewait.tcp.core import Listener
+from timewait.tcp.events import Errno
+from timewait.tcp.stack import Stack
+from timewait.tcp.states import SYN_SENT
+
+# Name -> field of the stack's options, and the unit of the value; 0: yes or no.
+_FIELDS: Final[Mapping[str, tuple[str, int]]] = {
+    "SO_REUSEADDR": ("reuse_address", 0),
+    "SO_REUSEPORT": ("reuse_port", 0),
+    "SO_KEEPALIVE": ("keep_alive", 0),
+    "TCP_NODELAY": ("no_delay", 0),
+    "TCP_QUICKACK": ("quick_ack", 0),
+    "IP_BIND_ADDRESS_NO_PORT": ("bind_address_no_port", 0),
+    "TCP_MAXSEG": ("max_segment", 1),
+    "TCP_LINGER2": ("linger2", SECOND),
+    "TCP_USER_TIMEOUT": ("user_timeout", MS),
+    "TCP_KEEPIDLE": ("keep_idle", SECOND),
+    "TCP_KEEPINTVL": ("keep_interval", SECOND),
+    "TCP_KEEPCNT": ("keep_probes", 1),
+    "TCP_KEEPINIT": ("open_timeout", SECOND),
+    "TCP_NOOPT": ("no_options", 0),
+}
+# Field of the stack's options -> field of the profile that holds while the user has not set it.
+_DEFAULTS: Final = {
+    "linger2": "fin_wait_2",
+    "user_timeout": "user_timeout",
+    "keep_idle": "keepalive_idle",
+    "keep_interval": "keepalive_interval",
+    "keep_probes": "keepalive_probes",
+    "open_timeout": "open_timeout",
+}
+_KEPT: Final = frozenset(
+    {
+        *("SO_PRIORITY", "SO_MARK", "SO_RCVLOWAT", "SO_OOBINLINE", "SO_TIMESTAMP", "SO_TIMESTAMPING", "SO_DEBUG"),
+        *("SO_BROADCAST", "SO_DONTROUTE", "SO_ZEROCOPY", "SO_MAX_PACING_RATE", "TCP_CONGESTION", "TCP_INQ"),
+        *("TCP_NOTSENT_LOWAT", "TCP_FUNCTION_BLK", "TCP_CCALGOOPT", "IP_MTU_DISCOVER", "IPV6_V6ONLY"),
+    }
+)
+_BUFFERS: Final = {
+    "SO_RCVBUF": "receive_buffer",
+    "SO_RCVBUFFORCE": "receive_buffer",
+    "SO_SNDBUF": "send_buffer",
+    "SO_SNDBUFFORCE": "send_buffer",
+}
+# What each system answers before anything was set: net.ipv4.tcp_rmem and tcp_wmem, second numbers (Linux);
+# net.inet.tcp.recvspace and sendspace, tcp_usrreq.c (FreeBSD).
+_BUFFER_DEFAULTS: Final = {
+    ("linux", "receive_buffer"): 131072,
+    ("linux", "send_buffer"): 16384,
+    ("freebsd", "receive_buffer"): 65536,
+    ("freebsd", "send_buffer"): 32768,
+}
+_DEFAULT_MSS: Final = 536
+_LARGEST: Final = 0x7FFF_FFFF
+# do_tcp_setsockopt(), net/ipv4/tcp.c: TCP_MIN_MSS, MAX_TCP_WINDOW; linger2 below 0 is none at all.
+_RANGES: Final = {
+    "TCP_MAXSEG": (88, 32767),
+    "TCP_LINGER2": (-_LARGEST, _LARGEST),
+    "TCP_NOTSENT_LOWAT": (0, 0xFFFF_FFFF),
+}
+
+
+def get_option(
+    stack: Stack, system: str, handle: int, kept: Mapping[str, Expression], call: Call
+) -> Expression | Errno:
+    """Return what getsockopt() writes.  Raises `UnknownCallError` for an option that cannot be played."""
+    name = _name(call, system)
+    owner = stack.handles.get(handle)
+    if owner is None:
+        return Errno.EBADF
+    conn = owner if isinstance(owner, Connection) else None
+    options = owner.options
+    if name == "SO_ERROR":
+        error = stack.take_error(handle)
+        return _number(CONSTANTS[system].get(error, 0) if error else 0)
+    if name == "TCP_INFO":
+        return Struct({field: Number(value) for field, value in tcp_info.fields(stack, system, handle).items()})
+    if name == "SO_LINGER":
+        on = options.linger is not None
+        onoff, linger = Number(int(on)), Number((options.linger or 0) // SECOND)
+        return Struct({"onoff": onoff, "linger": linger, "l_onoff": onoff, "l_linger": linger})
+    if name in _BUFFERS:
+        return _number(_buffer(conn, options, system, _BUFFERS[name]))
+    if name in ("SO_TYPE", "SO_PROTOCOL", "SO_ACCEPTCONN"):
+        listens = isinstance(owner, Listener)
+        return _number({"SO_TYPE": 1, "SO_PROTOCOL": 6, "SO_ACCEPTCONN": int(listens)}[name])
+    if name == "TCP_MAXSEG":
+        return _number(conn.mss if conn else options.max_segment or _DEFAULT_MSS)
+    if name in _FIELDS:
+        field, unit = _FIELDS[name]
+        value = getattr(options, field)
+        if value is None and field in _DEFAULTS:
+            value = getattr(stack.profile, _DEFAULTS[field])
+        return _number(int(value or 0) // (unit or 1))
+    if name in _KEPT:
+        return kept.get(name, _number(0))
+    raise UnknownCallError(f"the engine has no option {name}")
+
+
+def set_option(stack: Stack, system: str, handle: int, kept: dict[str, Expression], call: Call) -> Errno | None:
+    """Carry out setsockopt().  Raises `UnknownCallError` for an option that cannot be played."""
+    name = _name(call, system)
+    value = call.arguments[3]
+    if name == "SO_LINGER":
+        return _set_linger(stack, system, handle, value)
+    if name in _KEPT:
+        kept[name] = value
+        return None
+    if isinstance(value, (Text, Struct)):
+        raise UnknownCallError(f"{name}: a number is wanted")
+    number = evaluate(value, system)
+    low, high = _RANGES.get(name, (0, _LARGEST))
+    if not low <= number <= high:
+        return Errno.EINVAL
+    if name in _BUFFERS:
+        if system == "linux":
+            number = max(number, 2304 // 2)  # SOCK_MIN_RCVBUF, include/net/sock.h; twice the value is what one reads
+        return stack.set_option(handle, **{_BUFFERS[name]: number})
+    if name in _FIELDS:
+        field, unit = _FIELDS[name]
+        return stack.set_option(handle, **{field: number * unit if unit else bool(number)})
+    if number == 0 and name in CONSTANTS[system]:
+        kept[name] = value
+        return None  # switching off what the engine has not
+    raise UnknownCallError(f"the engine has no option {name}")
+
+
+def _set_linger(stack: Stack, system: str, handle: int, value: Expression) -> Errno | None:
+    if not isinstance(value, Struct):
+        raise UnknownCallError("SO_LINGER: {onoff=1, linger=0} is wanted")
+    fields = {name.removeprefix("l_"): evaluate(each, system) for name, each in value.fields.items()}
+    on, linger = (fields.get(name, fields.get(place, 0)) for name, place in (("onoff", "0"), ("linger", "1")))
+    return stack.set_option(handle, linger=linger * SECOND if on else None)
+
+
+def _name(call: Call, system: str) -> str:
+    """Return an option's name, also where level and option are written as numbers."""
+    level, option = call.arguments[1], call.arguments[2]
+    if isinstance(option, Word):
+        evaluate(option, system)
+        return option.name
+    number, at = evaluate(option, system), evaluate(level, system)
+    constants = CONSTANTS[system]
+    prefix = {constants["SOL_SOCKET"]: "SO_", constants["IPPROTO_TCP"]: "TCP_"}.get(at, "IP_")
+    names = (name for name, value in constants.items() if name.startswith(prefix) and value == number)
+    return next(names, f"{number} of level {at}")
+
+
+def _buffer(conn: Connection | None, options: Options, system: str, field: str) -> int:
+    """Return a buffer's size as each system tells it."""
+    limit: int | None = getattr(options, field)
+    size = _BUFFER_DEFAULTS[system, field] if limit is None else limit
+    if system == "linux":
+        return size if limit is None else 2 * size  # sock_setsockopt() doubles, for the overhead
+    if conn is not None and conn.state is not SYN_SENT:
+        segment = min(conn.peer_mss, conn.own_mss)
+        return -(-size // segment) * segment  # tcp_mss(), tcp_input.c: rounded up to whole segments
+    return size
+
+
+def _number(value: int) -> Expression:
+    return Array((Number(value),))

@@ -1,0 +1,181 @@
+"""`Process`: system calls by name with plain values, as a program would make them, one of them perhaps still blocking.
+
+Part of the agent.  Descriptors are numbered as a new process would number them, from 3 on, whatever the agent itself
+has open.  Every errno is a value; what the arguments mean is for who asks.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from timewait.clock import SECOND, Duration, Instant
+
+_INT: Final = struct.Struct("i")
+# A script that asks for more is a mistake, and would only fill this machine's memory.
+_LARGEST: Final = 1 << 28
+_FIONBIO: Final = 0x5421  # include/uapi/asm-generic/ioctls.h
+
+
+class Ended(NamedTuple):
+    """How a call ended: its value, the errno's name or "", what it wrote, and when it began and ended."""
+
+    value: int
+    error: str
+    out: Any
+    began: Instant
+    ended: Instant
+
+
+class Process:
+    """Descriptors, and the thread in which a call may block."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Any] = {}
+        self._ended: Ended | None = None
+        self._done = threading.Event()
+        self._done.set()
+
+    def call(self, name: str, arguments: tuple[Any, ...], patience: Duration) -> Ended | None:
+        """Make a call; None if it has not returned within `patience`: `finish` has its end.
+
+        One call at a time.  Raises `KeyError` for a call there is not, as only a program's mistake can bring it here.
+        """
+        work = getattr(self, f"_{name}")
+        self._done.clear()
+        threading.Thread(target=self._run, args=(work, arguments), daemon=True).start()
+        return self.finish(patience)
+
+    def finish(self, patience: Duration) -> Ended | None:
+        """Return how the call ended, waiting for `patience`; None if it still blocks."""
+        return self._ended if self._done.wait(patience / SECOND) else None
+
+    def _run(self, work: Callable[..., tuple[int, Any]], arguments: tuple[Any, ...]) -> None:
+        began = time.monotonic_ns()
+        value, error, out = -1, "", None
+        try:
+            value, out = work(*arguments)
+        except OSError as failed:
+            error = errno.errorcode.get(failed.errno or 0, str(failed.errno))
+        self._ended = Ended(value, error, out, began, time.monotonic_ns())
+        self._done.set()
+
+    # --- Descriptors
+
+    def _add(self, new: Any) -> tuple[int, None]:
+        number = 3
+        while number in self._open:
+            number += 1
+        self._open[number] = new
+        return number, None
+
+    def _get(self, number: int) -> Any:
+        if number not in self._open:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._open[number]
+
+    def _of_socket(self, number: int) -> socket.socket:
+        found = self._get(number)
+        if not isinstance(found, socket.socket):
+            raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
+        return found
+
+    # --- Calls: each returns its value and what it wrote
+
+    def _socket(self, family: int, kind: int, protocol: int) -> tuple[int, Any]:
+        return self._add(socket.socket(family, kind, protocol))
+
+    def _bind(self, number: int, address: str, port: int) -> tuple[int, Any]:
+        self._of_socket(number).bind((address, port))
+        return 0, None
+
+    def _listen(self, number: int, backlog: int) -> tuple[int, Any]:
+        self._of_socket(number).listen(backlog)
+        return 0, None
+
+    def _accept(self, number: int, flags: int) -> tuple[int, Any]:
+        # accept4() of the library would set O_NONBLOCK by the listener's timeout; this socket has none.
+        new, _ = self._of_socket(number).accept()
+        if flags & socket.SOCK_NONBLOCK:
+            _set_flags(new, _flags(new) | os.O_NONBLOCK)
+        return self._add(new)
+
+    def _connect(self, number: int, address: str, port: int) -> tuple[int, Any]:
+        self._of_socket(number).connect((address, port))
+        return 0, None
+
+    def _receive(self, number: int, size: int, flags: int) -> tuple[int, Any]:
+        return len(self._of_socket(number).recv(min(size, _LARGEST), flags)), None
+
+    def _send(self, number: int, size: int, flags: int) -> tuple[int, Any]:
+        return self._of_socket(number).send(bytes(min(size, _LARGEST)), flags | socket.MSG_NOSIGNAL), None
+
+    def _fcntl(self, number: int, command: int, argument: int) -> tuple[int, Any]:
+        return fcntl.fcntl(self._get(number).fileno(), command, argument), None
+
+    def _ioctl(self, number: int, command: int, argument: int) -> tuple[int, Any]:
+        answer = fcntl.ioctl(self._get(number).fileno(), command, _INT.pack(argument))
+        return 0, None if command == _FIONBIO else _INT.unpack(answer)[0]
+
+    def _getsockopt(self, number: int, level: int, name: int, size: int) -> tuple[int, Any]:
+        return 0, self._of_socket(number).getsockopt(level, name, size)
+
+    def _setsockopt(self, number: int, level: int, name: int, value: bytes) -> tuple[int, Any]:
+        self._of_socket(number).setsockopt(level, name, value)
+        return 0, None
+
+    def _shutdown(self, number: int, how: int) -> tuple[int, Any]:
+        self._of_socket(number).shutdown(how)
+        return 0, None
+
+    def _close(self, number: int) -> tuple[int, Any]:
+        closing = self._get(number)
+        del self._open[number]
+        if isinstance(closing, socket.socket):
+            os.close(closing.detach())  # socket.close() hides the errno of a lingering close
+        else:
+            closing.close()
+        return 0, None
+
+    def _poll(self, wanted: list[tuple[int, int]], milliseconds: int) -> tuple[int, Any]:
+        poll = select.poll()
+        numbers = {self._get(number).fileno(): number for number, _ in wanted if number in self._open}
+        for number, events in wanted:
+            if number in self._open:
+                poll.register(self._get(number), events)
+        found = {numbers[descriptor]: events for descriptor, events in poll.poll(milliseconds)}
+        found |= {number: select.POLLNVAL for number, _ in wanted if number not in self._open}
+        return len(found), found
+
+    def _epoll_create(self) -> tuple[int, Any]:
+        return self._add(select.epoll())
+
+    def _epoll_ctl(self, number: int, operation: int, target: int, events: int) -> tuple[int, Any]:
+        epoll = self._get(number)
+        if not isinstance(epoll, select.epoll):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        descriptor = self._get(target).fileno()
+        {1: epoll.register, 3: epoll.modify}.get(operation, lambda at, _: epoll.unregister(at))(descriptor, events)
+        return 0, None
+
+    def _epoll_wait(self, number: int, most: int, milliseconds: int) -> tuple[int, Any]:
+        epoll = self._get(number)
+        if not isinstance(epoll, select.epoll) or most < 1:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        numbers = {each.fileno(): at for at, each in self._open.items()}
+        found = epoll.poll(None if milliseconds < 0 else milliseconds / 1000, most)
+        return len(found), [(numbers.get(descriptor, -1), events) for descriptor, events in found]
+
+
+def _flags(of: socket.socket) -> int:
+    return fcntl.fcntl(of.fileno(), fcntl.F_GETFL)
+
+
+def _set_flags(of: socket.socket, flags: int) -> None:
+    fcntl.fcntl(of.fileno(), fcntl.F_SETFL, flags)
