@@ -4,6 +4,8 @@ A row says what is expected in words, with its basis (sections of RFC 9293 where
 `both` holds for every profile that has no traces of its own; a string in place of traces says why there are none.
 R is RCV.NXT, S is SND.NXT; the states are CW (CLOSE-WAIT), FW1, FW2 (FIN-WAIT), CL (CLOSING), LA (LAST-ACK), TW
 (TIME-WAIT).  What is expected comes from the documents and from measurement, never from a run of the engine.
+
+Long because it is one table: rows share their traces, and are looked up by their id, whichever state they are about.
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ from enum import Enum
 
 import pytest
 
+from timewait.clock import MS, SECOND
 from timewait.errors import UsageError
 from timewait.tcp import profiles, settings
 from timewait.tcp.profile import Profile
@@ -48,8 +49,28 @@ def test_every_value_that_differs_from_the_rfc_has_its_source(name: str) -> None
         if each.name in ("name", "title", "sources", "sysctls"):
             continue
         if getattr(profile, each.name) != getattr(RFC9293, each.name):
-            source = profile.sources[each.name]
-            assert source.startswith(("read: ", "measured", "chosen: ", "recalled: ")), (each.name, source)
+            assert each.name in profile.sources, each.name
+
+
+KINDS = ("read: ", "documented: ", "measured: ", "chosen: ", "recalled, not looked up: ", "recalled, not found: ")
+
+
+@EVERY
+def test_every_source_is_of_a_known_kind_and_names_a_field(name: str) -> None:
+    profile = profiles.get(name)
+    known = {each.name for each in fields(profile)}
+    for field_name, source in profile.sources.items():
+        assert field_name in known
+        assert source == "measured" or source.startswith(KINDS), (field_name, source)
+
+
+def test_timer_constants_are_those_of_their_headers() -> None:
+    """FreeBSD sys/netinet/tcp_timer.h, XNU bsd/netinet/tcp_timer.h, illumos tcp_tunables.c, Linux tcp_input.c."""
+    assert profiles.get("freebsd").rto_max == 64 * SECOND
+    assert profiles.get("macos").rto_min == 230 * MS
+    illumos = profiles.get("illumos")
+    assert (illumos.user_timeout, illumos.initial_cwnd, illumos.rto_max) == (300 * SECOND, 4, 60 * SECOND)
+    assert [profiles.get(name).paws_replay_hz for name in ("linux", "linux-4.0", "freebsd")] == [1200, 1024, 0]
 
 
 @EVERY

@@ -115,6 +115,24 @@ def test_an_old_timestamp_is_acknowledged_and_dropped() -> None:
     play("rfc9293", trace, EST, options=QUICK, timestamps=True)
 
 
+def test_a_duplicate_ack_that_was_overtaken_passes_paws_on_linux() -> None:
+    """Linux tcp_disordered_ack(): pure, a duplicate, no window news, late by at most a retransmission timeout.
+
+    That is 200 ms here, TCP_RTO_MIN: 240 ticks at 1200 Hz in 6.18, 204 at 1024 Hz in 4.0.
+    """
+    trace = """
+        0.000  peer > us  ACK seq=1 ack=1 len=5 ts=2000
+        0.000  us > peer  ACK seq=1 ack=6
+        0.005  peer > us  ACK seq=6 ack=1 ts=2000
+        0.010  peer > us  ACK seq=6 ack=1 ts={}
+        0.020  us: counter PAWSEstab = {}
+    """
+    for profile, oldest in (("linux", 1760), ("linux-4.0", 1796)):
+        play(profile, trace.format(oldest, 0), EST, options=QUICK, timestamps=True)
+        late = trace.format(oldest - 1, 1).replace("0.020", "0.010  us > peer ACK seq=1 ack=6\n0.020")
+        play(profile, late, EST, options=QUICK, timestamps=True)
+
+
 def test_a_segment_without_the_timestamp_that_was_negotiated() -> None:
     """RFC 7323 section 3.2: it SHOULD be dropped; Linux takes it."""
     trace = "0 peer > us ACK seq=1 ack=1 len=5 ts=none\n"

@@ -246,3 +246,12 @@ def test_with_the_wait_the_same_syn_is_refused() -> None:
         0.100  us > peer  ACK seq=2 ack=7
     """
     play("rfc9293", trace, passive=True, options=Options(quick_ack=True))
+
+
+@pytest.mark.parametrize("state", [State.ESTABLISHED, State.CLOSE_WAIT])
+def test_the_end_that_aborts_counts_the_reset_too(state: State) -> None:
+    """RFC 4022 tcpEstabResets: straight to CLOSED from ESTABLISHED or CLOSE-WAIT; Linux 6.18 counts both ends."""
+    player = Player("linux")
+    player.to(state)
+    player.stack.abort(player.handle, player.now)
+    assert player.stack.counters["EstabResets"] == 1

@@ -16,7 +16,6 @@ from timewait.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
     CLOSING,
-    ESTABLISHED,
     FIN_WAIT_1,
     FIN_WAIT_2,
     LAST_ACK,
@@ -104,11 +103,30 @@ def _check_timestamp(
     if lt(stamp.value, conn.ts_recent) and now - conn.ts_recent_at < profile.paws_valid:
         if segment.flags & SYN:
             return True  # challenged below, whatever its timestamp
+        if profile.paws_replay_hz and _is_disordered_ack(conn, segment, stamp):
+            return True
         out.append(Dropped(segment, Reason.PAWS))
         conn.shared.counters["PAWSEstab"] += 1
         _answer_limited(conn, segment, now, out, "TCPACKSkippedPAWS")
         return False
     return True
+
+
+def _is_disordered_ack(conn: Connection, segment: Segment, stamp: Timestamps) -> bool:
+    """Whether this is a pure duplicate ACK that was overtaken on its way by no more than the retransmission timeout.
+
+    It changes no state, so PAWS need not refuse it.  Linux tcp_disordered_ack(), net/ipv4/tcp_input.c.
+    """
+    late = (conn.ts_recent - stamp.value) & MASK
+    return (
+        segment.flags & (ACK | FIN) == ACK
+        and not segment.payload
+        and segment.seq == conn.rcv_nxt
+        and segment.ack == conn.snd_una
+        and not lt(conn.snd_wl1, segment.seq)
+        and (segment.seq != conn.snd_wl1 or segment.window << conn.snd_scale <= conn.snd_wnd)
+        and late <= conn.rto * conn.shared.profile.paws_replay_hz // SECOND
+    )
 
 
 def _acceptable(conn: Connection, segment: Segment) -> bool:
@@ -154,8 +172,6 @@ def _check_reset(conn: Connection, segment: Segment, acceptable: bool, now: Inst
             step(conn, Input.RST, out, Errno.ECONNREFUSED)
         conn.shared.counters["AttemptFails"] += 1
         return
-    if conn.state is ESTABLISHED or conn.state is CLOSE_WAIT:
-        conn.shared.counters["EstabResets"] += 1
     error = profile.rst_error_in_close_wait if conn.state is CLOSE_WAIT else Errno.ECONNRESET
     step(conn, Input.RST, out, error)
 

@@ -15,7 +15,18 @@ from typing import Any, Final
 from timewait.clock import Duration, Instant
 from timewait.tcp.events import Connected, EndOfFile, Entered, Errno, Event, Failed, FourTuple
 from timewait.tcp.profile import Profile
-from timewait.tcp.states import CLOSED, LISTEN, TABLE, TIME_WAIT, Action, Ignored, Row, State
+from timewait.tcp.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    LISTEN,
+    TABLE,
+    TIME_WAIT,
+    Action,
+    Ignored,
+    Row,
+    State,
+)
 from timewait.tcp.states import Event as Input
 from timewait.wire.seq import MASK, diff
 
@@ -350,8 +361,11 @@ def step(conn: Connection, event: Input, out: list[Event], error: Errno | None =
         assert type(row) is Ignored, row
         return ()
     after = row.next
-    if after is not conn.state:
+    before = conn.state
+    if after is not before:
         conn.state = after
+        if after is CLOSED and (before is ESTABLISHED or before is CLOSE_WAIT):
+            conn.shared.counters["EstabResets"] += 1  # whichever end broke it off: RFC 4022; Linux tcp_set_state()
         if after is not TIME_WAIT:
             out.append(_entered((conn.key, CLOSED if after is LISTEN else after, None)))
         if after is CLOSED or after is LISTEN or after is TIME_WAIT:

@@ -89,7 +89,7 @@ class Reason(Enum):
     NO_ROOM = "text that no buffer has room for", ""
     USER_IS_GONE = "new data for a user who has closed", "TCPAbortOnData"
     TW_PAWS = "in TIME-WAIT, with a timestamp older than the last", "PAWSTimewait"
-    TW_ACK = "in TIME-WAIT, the peer's pure ACK at RCV.NXT: nothing to say", ""
+    TW_ACK = "in TIME-WAIT, the peer's pure ACK at RCV.NXT", ""
     TW_ANSWERED = "in TIME-WAIT: answered with an ACK", ""
     TW_SKIPPED = "in TIME-WAIT: the answer fell to the rate limit", "TCPACKSkippedTimeWait"
     TW_NO_ACK = "in TIME-WAIT, without ACK bit", ""

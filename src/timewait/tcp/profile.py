@@ -265,6 +265,9 @@ class Profile:
     closing_answers_fin: bool = False
     """Whether the peer's FIN again, now covering ours, is answered on the way from CLOSING to TIME-WAIT."""
     paws_valid: Duration = 24 * 86400 * SECOND
+    paws_replay_hz: int = 0
+    """A pure duplicate ACK passes PAWS when its timestamp is older by at most what a clock of this rate counts in the
+    retransmission timeout; 0: none does."""
     timestamps_required: bool = True
     """Drop segments without the timestamp that was negotiated (RFC 7323 section 3.2, a SHOULD)."""
     reset_carries_ack: bool = False

@@ -1,7 +1,8 @@
 """How real stacks differ, as data: one file of values a stack, each value with its source.
 
-Knows which profiles there are.  Leaves what a value means to `tcp.profile` and what it does to the engine.  Most
-come from source or documents ("read"), some from memory of them, to be looked up ("recalled"); "measured" says on what.
+Knows which profiles there are.  Leaves what a value means to `tcp.profile` and what it does to the engine.  A source
+begins with its kind: "read" (which name in which file), "documented" (by the maker), "measured" (on what), "chosen", or
+"recalled, not looked up" and "recalled, not found": from memory.
 """
 
 from difflib import get_close_matches

@@ -66,6 +66,7 @@ PROFILE: Final[Profile] = derive(
         "invalid_ack_interval": (500 * MS, "read: tcp_invalid_ratelimit, tcp_oow_rate_limited(); measured"),
         "challenge_per_second": (0, "read: tcp_challenge_ack_limit, off by default since 5.19"),
         "paws_valid": (2147 * SECOND, "read: TCP_PAWS_WRAP, include/net/tcp.h"),
+        "paws_replay_hz": (1200, "read: tcp_disordered_ack_check(), tcp_tsval_replay(), net/ipv4/tcp_input.c"),
         "timestamps_required": (False, "measured: segments without the option are taken"),
         "reset_carries_ack": (True, "measured: RST+ACK at SND.NXT"),
         "listen_backlog_extra": (1, "read: sk_acceptq_is_full(), include/net/sock.h: more than the backlog"),

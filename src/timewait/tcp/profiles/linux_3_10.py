@@ -16,9 +16,12 @@ PROFILE: Final[Profile] = derive(
     "Linux 3.10, tcp_tw_recycle on",
     {
         "tw_recycle": (True, "chosen: tcp_tw_recycle = 1; read: tcp_time_wait(), tcp_v4_conn_request()"),
-        "ack_too_old_challenged": (False, "recalled: tcp_ack() discards an old ACK without an answer before 3.12"),
-        "invalid_ack_interval": (0, "recalled: tcp_invalid_ratelimit is newer, 4.0"),
-        "tw_ack_interval": (0, "recalled: tcp_invalid_ratelimit is newer, 4.0"),
+        "ack_too_old_challenged": (
+            False,
+            "recalled, not looked up: tcp_ack() discards an old ACK without an answer before 3.12",
+        ),
+        "invalid_ack_interval": (0, "recalled, not looked up: tcp_invalid_ratelimit is newer, 4.0"),
+        "tw_ack_interval": (0, "recalled, not looked up: tcp_invalid_ratelimit is newer, 4.0"),
     },
     sysctls=MappingProxyType(
         {name: each for name, each in LINUX_4_0.sysctls.items() if name != "net.ipv4.tcp_invalid_ratelimit"}
