@@ -92,7 +92,7 @@ PROFILE: Final[Profile] = derive(
         "orphan_retries": (12, "read: TCP_MAXRXTSHIFT, sys/netinet/tcp_timer.h"),
         "user_timeout": (None, "recalled, not looked up: retries alone decide"),
         "delayed_ack": (40 * MS, "read: TCPTV_DELACK (hz/25), sys/netinet/tcp_timer.h"),
-        "ts_scope": (TimestampScope.FOUR_TUPLE, "recalled, not looked up: tcp_new_ts_offset(), tcp_subr.c"),
+        "ts_scope": (TimestampScope.FOUR_TUPLE, "read: tcp_new_ts_offset(), sys/netinet/tcp_subr.c: with the ports"),
         "ephemeral_range": ((10000, 65535), "read: net.inet.ip.portrange.first and last"),
         "port_search": (PortSearch.RANDOM_START, "recalled, not looked up: in_pcb_lport(), in_pcb.c"),
         "connect_error": (Errno.EADDRINUSE, "read: tcp_connect(), tcp_usrreq.c"),

@@ -27,7 +27,10 @@ PROFILE: Final[Profile] = derive(
             60 * SECOND,
             "read: _time_wait_interval, 1 s to 10 min, usr/src/uts/common/inet/tcp/tcp_tunables.c",
         ),
-        "tw_rst": (ResetRule.IN_WINDOW, "read: tcp_time_wait_processing(), tcp_input.c"),
+        "tw_rst": (
+            ResetRule.IN_WINDOW,
+            "read: tcp_time_wait_processing(), usr/src/uts/common/inet/tcp/tcp_time_wait.c",
+        ),
         "tw_rst_paws": (0, "read: tcp_time_wait_processing(): a RST is exempt from PAWS"),
         "tw_syn": (SynRule.BEYOND_WINDOW, "read: tcp_time_wait_processing(): beyond the window, after PAWS"),
         "tw_syn_reply": (SynReply.RESET_IN_WINDOW, "read: tcp_time_wait_processing(): RST, the wait is kept"),
