@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -106,9 +107,10 @@ def test_both_worlds_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert sum("ENGINE LINUX" in line and "KERNEL" in line for line in shown) == 2
 
 
-def test_an_ordinary_user_can_compare(tmp_path: Path) -> None:
+def test_an_ordinary_user_can_compare() -> None:
     require_namespaces()
-    done = ordinary_user(tmp_path).run(["lab", "compare", "--tag", "half-close"])
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
+        done = ordinary_user(Path(folder)).run(["lab", "compare", "--tag", "half-close"])
     assert (done.returncode, done.stderr) == (Exit.OK, "")
 
 

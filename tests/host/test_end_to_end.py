@@ -188,8 +188,9 @@ class Nat:
         self.host = host
         self.stack = stack
         self.ends = [stack.enter_context(running(host, "unshare", "-n", "sleep", "200")) for _ in range(3)]
-        own = os.readlink(f"/proc/{host.pid}/ns/net")
-        while any(os.readlink(f"/proc/{end.pid}/ns/net") == own for end in self.ends):
+        # On its way each passes through this process's namespace and the host's: a device must not land there.
+        passed = {os.readlink(f"/proc/{pid}/ns/net") for pid in ("self", host.pid)}
+        while any(os.readlink(f"/proc/{end.pid}/ns/net") in passed for end in self.ends):
             host.wait(10 * MS)
         for number, (net, end) in enumerate(zip(("10.0.1", "10.0.2", "192.0.2"), self.ends, strict=True)):
             peer = ("peer", "name", "e", "netns", str(end.pid))
