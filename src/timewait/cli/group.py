@@ -24,6 +24,7 @@ COMMANDS = {
         "Run packet scripts (packetdrill's language) on the engine or the kernel.",
     ),
     "lab": ("timewait.cli.lab", "lab", "Put one scenario to the engine and the kernel, and compare what they show."),
+    "claims": ("timewait.cli.claims", "claims", "Put what is said about TIME-WAIT on trial, on this machine."),
     "states": ("timewait.cli.states", "states", "Print the TCP state machine that the engine runs on."),
     "profiles": ("timewait.cli.profiles", "profiles", "Show what TCP stacks do their own way, side by side."),
     "plan": ("timewait.cli.plan", "plan", "Say what a design carries before it is built, and the ways out."),
@@ -39,6 +40,7 @@ Examples:
   timewait script tests/ --profile freebsd   packet scripts, in virtual time
   timewait profiles linux freebsd --diff     what two stacks do differently
   timewait lab compare                       many scenarios, cell by cell
+  timewait claims 15                         what people say, on trial
   timewait sockets --group destination       who this host waits for
   timewait doctor                            whether that is trouble, and what to do
   timewait plan --rate 500/s                 what a design carries before it is built

@@ -195,16 +195,10 @@ def _pairs(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _perform(trials: "Trials", asked: "list[Trial]") -> "list[Result]":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from timewait.cli.progress import bar
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return trials.perform_all(asked)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("scenarios", total=len(asked))
-        return trials.perform_all(asked, lambda _: progress.advance(task))
+    with bar("scenarios", len(asked)) as done:
+        return trials.perform_all(asked, done)
 
 
 def _print(shown: Any) -> int:

@@ -5,9 +5,10 @@ that says so; the others go on.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from timewait.clock import Duration
@@ -17,6 +18,14 @@ from timewait.lab.host import Host
 from timewait.lab.kernel import KernelHost
 from timewait.lab.scenario import ENGINE, LINUX, Observation, Scenario, Settings, Stage
 
+# The settings that what is seen here depends on.
+SETTINGS: Final = tuple(
+    f"net.ipv4.{name}"
+    for name in (
+        *("tcp_timestamps", "tcp_tw_reuse", "tcp_tw_reuse_delay", "tcp_rfc1337", "tcp_fin_timeout"),
+        *("tcp_max_tw_buckets", "ip_local_port_range"),
+    )
+)
 # Kernel trials alive at a time: most of a trial's life is waiting.
 _AT_ONCE: Final = 16
 
@@ -48,6 +57,8 @@ class Result(NamedTuple):
     observations: tuple[Observation, ...]
     error: Exception | None
     took: Duration
+    sysctls: Mapping[str, str] = MappingProxyType({})
+    """Those that matter here, of the first host before the scenario changed any."""
 
     @property
     def kernel(self) -> str:
@@ -81,6 +92,7 @@ class Trials:
         began = time.monotonic_ns()
         circumstances: dict[str, str] = {}
         observations: tuple[Observation, ...] = ()
+        sysctls: dict[str, str] = {}
         error: Exception | None = None
         try:
             with ExitStack() as ends:
@@ -93,13 +105,14 @@ class Trials:
                     if self._stopped:  # it was not there yet to be interrupted with the others
                         raise KeyboardInterrupt
                 circumstances = hosts[0].circumstances()
+                sysctls = {name: " ".join(value.split()) for name in SETTINGS if (value := hosts[0].sysctl(name))}
                 observations = tuple(trial.scenario.run(Stage(hosts), trial.settings))
                 if self._capture is not None:
                     for host in hosts:
                         host.network.trace.write(self._capture)
         except Exception as caught:  # whatever a scenario does wrong is its own result, not the end of the others
             error = caught
-        return Result(trial, circumstances, observations, error, time.monotonic_ns() - began)
+        return Result(trial, circumstances, observations, error, time.monotonic_ns() - began, sysctls)
 
     def perform_all(self, trials: Sequence[Trial], done: Callable[[Result], None] = lambda _: None) -> list[Result]:
         """Run them all and return their results in order; `done` hears of each that ends.

@@ -174,6 +174,7 @@ def result_data(result: "Result") -> dict[str, Any]:
         "stack": result.trial.stack,
         "parameters": dict(result.trial.settings),
         "circumstances": result.circumstances,
+        "sysctls": dict(result.sysctls),
         "took_ns": result.took,
         "error": result.trouble or None,
         "observations": [_observation_data(each, result.trial.stack) for each in result.observations],

@@ -1,0 +1,34 @@
+"""A server cannot refuse a SYN for a pair it has in TIME-WAIT."""
+
+from timewait.lab.claim import Claim, equals, essential, note
+
+CLAIM = Claim(
+    "8",
+    "A server cannot refuse a SYN for a pair it has in TIME-WAIT, so there TIME-WAIT does nothing but sit there "
+    "because the RFC asks.",
+    (
+        "RFC 6191 2: which SYN may end TIME-WAIT, and which may not",
+        "RFC 9293 3.10.7.4, TIME-WAIT: a FIN that is repeated is acknowledged",
+        "Linux: tcp_timewait_state_process(), net/ipv4/tcp_minisocks.c",
+    ),
+    (
+        essential(
+            "A SYN whose number is not above the old ones is taken at once: it had to be repeated",
+            "sequence-clock",
+            "the SYN had to be sent again",
+            equals(False),
+        )._replace(worlds=("engine",)),
+        essential(
+            "A SYN that finds nobody listening does not meet TIME-WAIT: it was sent again",
+            "nobody-listens",
+            "the SYN was sent again",
+            equals(False),
+        ),
+        note(
+            "The common case: 1,000 connects over 64 ports, refused",
+            "server-closes",
+            "connects refused",
+            equals(0),
+        ),
+    ),
+)
