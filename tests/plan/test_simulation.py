@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from timewait.errors import UsageError
 from timewait.plan import simulation
@@ -18,36 +16,6 @@ from timewait.tcp.settings import change_all
 def of_ports(ports: int, *assignments: str) -> Limits:
     profile = change_all(profiles.get("linux"), [f"ip_local_port_range=40000 {39999 + ports}", *assignments])
     return limits(profile)
-
-
-def plain(times: list[float], ports: int, busy: float) -> list[tuple[bool, int]]:
-    """The same decisions by looking at every port for every connect."""
-    free_at = [float("-inf")] * ports
-    found = []
-    for now in times:
-        used = sum(1 for free in free_at if free > now + 1e-9)
-        found.append((used < ports, used))
-        if used < ports:
-            free_at[min(range(ports), key=free_at.__getitem__)] = now + busy
-    return found
-
-
-@given(
-    rate=st.floats(0.05, 5),
-    hold=st.floats(0, 40),
-    ports=st.integers(1, 30),
-    arrivals=st.sampled_from(Arrivals),
-    seed=st.integers(0, 2**32 - 1),
-)
-@settings(max_examples=60)
-def test_every_decision_is_that_of_a_plain_loop(
-    rate: float, hold: float, ports: int, arrivals: Arrivals, seed: int
-) -> None:
-    demand = Demand(rate=rate, hold=hold, arrivals=arrivals)
-    runs = list(simulation._runs(demand, ports, hold, 300, seed))
-    times = [float(time) for run in runs for time in run.times]
-    ours = [(bool(a), int(u)) for run in runs for a, u in zip(run.accepted, run.used, strict=True)]
-    assert ours == plain(times, ports, hold)
 
 
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.95, 1.0, 1.2, 2.0])

@@ -86,12 +86,16 @@ def _failing(demand: Demand, busy: float, ports: int) -> float:
 
 
 def _beyond_half(demand: Demand, limits: Limits, wanted: float) -> float | None:
-    """Return the share of time in which all ports of the first parity are in use, so that connect() walks them all."""
+    """Return the share of time in which all ports of the first parity are in use, so that connect() walks them all.
+
+    Who finds one free takes it whatever the others do: the first half is a loss system of its own.  The others being in
+    use does not matter, so this is less than the share of time in which half of all ports are.
+    """
     if limits.first_half is None:
         return None
     if demand.arrivals is Arrivals.CONSTANT:
-        return float(loss.ticks(demand.per_budget, wanted / demand.per_budget) > limits.first_half)
-    return loss.share_above(wanted, limits.ports, limits.first_half - 1)
+        return loss.periodic(demand.per_budget, wanted / demand.per_budget, limits.first_half)
+    return loss.erlang_b(wanted, limits.first_half)
 
 
 def _nominal(demand: Demand, limits: Limits) -> float:

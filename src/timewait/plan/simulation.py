@@ -1,45 +1,50 @@
-"""The same model played event by event: random or periodic connects, each port busy for a constant time.
+"""The same model played event by event: what the closed form leaves out, and a check on it where both apply.
 
-Exact, and vectorised: the connects are decided in runs no longer than there are ports.  Everything random is from one
-seed.  numpy is imported with this module; who only wants the closed form does not pay for it.
+Exact, of one budget: who finds a port, in which half of the search, whose wait is cut short.  How sure each number is
+comes from batch means over a run that has settled.  numpy is imported with this module; who only wants the closed form
+does not pay for it.
 """
 
+import importlib.util
 import math
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from timewait.clock import SECOND
 from timewait.errors import UsageError
+from timewait.plan.budget import NONE, SECOND_HALF, Budget, Connects, Decided, Look
 from timewait.plan.demand import Arrivals, Closer, Demand
+from timewait.plan.draws import Life, Pace
 from timewait.plan.limits import Limits
+from timewait.plan.setting import Flow, Setting
+from timewait.plan.statistics import BATCHES, Interval, batch_mean, correlated, counted, ratio
 
-_Times: TypeAlias = NDArray[np.float64]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from timewait.plan.budget_numba import CompiledBudget
 
-# Means of so many batches give the interval; Student's t for 19 degrees of freedom, 97.5 %.
-_BATCHES: Final = 20
-_STUDENT: Final = 2.093
-# So many times a port's busy time is left out at the start, for the design to settle.
-_SETTLING: Final = 3
 MOST: Final = 10**10
-# How many connects are decided between two calls of `tell`.
-_RUN: Final = 1 << 20
-
-
-class Interval(NamedTuple):
-    """A mean and the half-width of its 95 % confidence interval."""
-
-    mean: float
-    half: float
-
-    def holds(self, value: float) -> bool:
-        """Return whether a value lies within."""
-        return abs(value - self.mean) <= self.half
+# Connects from which on it pays to wait for the compiler.
+_WORTH_COMPILING: Final = 3_000_000
+# Connects a second, measured on one core: compiled, in numpy by counting, in numpy port by port.
+_SPEEDS: Final = (15e6, 4e6, 0.8e6)
+# How often a batch is looked at, at most, and how many connects there are between two looks, at least.
+_LOOKS: Final = 64
+_BETWEEN: Final = 2000
+# With fewer failures than this, batches say nothing: most have none.
+_FEW: Final = 3 * BATCHES
 
 
 class Simulated(NamedTuple):
-    """What a run showed, of one budget.  `used`: ports in use as each connect found them."""
+    """What a run showed, of one budget, once settled.
+
+    `used`: ports in use as each connect found them; `beyond_half`: the share of connects that found the whole first
+    half in use; `open`, `waiting`: connections and waits at any moment; `met`: the share of connects that took a port
+    whose wait was still on record, here or at the server; `correlated`: batches hang together, so the intervals are too
+    narrow; `settling`: connects left out at the start.
+    """
 
     connects: int
     seed: int
@@ -47,95 +52,227 @@ class Simulated(NamedTuple):
     used: Interval
     beyond_half: Interval | None
     first_failure: float | None
+    open: Interval
+    waiting: Interval
+    met: Interval
+    settling: int
+    correlated: bool
 
 
-class _Run(NamedTuple):
-    """Connects in a row: when, whether each found a port, and how many ports were in use before it."""
+class Estimate(NamedTuple):
+    """What a run would take: CPU seconds, and whether it would be compiled."""
 
-    times: _Times
-    accepted: NDArray[np.bool_]
-    used: NDArray[np.int64]
+    seconds: float
+    compiled: bool
+
+
+def setting(demand: Demand, limits: Limits) -> Setting:
+    """Return the budget that a demand and a stack's limits make."""
+    here = demand.closer is Closer.CLIENT
+    pace = Pace(rate=demand.per_budget, random=demand.arrivals is Arrivals.POISSON)
+    first = limits.ports if limits.first_half is None else limits.first_half
+    return Setting(
+        flows=(Flow(pace, Life(mean=demand.hold)),),
+        first=first,
+        second=limits.ports - first,
+        blocked=limits.blocked if here else 0.0,
+        wait=limits.real_wait,
+    )
 
 
 def simulate(
     demand: Demand, limits: Limits, *, connects: int, seed: int, tell: Callable[[int], None] = lambda _: None
 ) -> Simulated:
-    """Play `connects` connects of one budget from an empty start; `tell` hears how many are done.
+    """Play `connects` connects of one budget; see `play`."""
+    found = play(setting(demand, limits), connects=connects, seed=seed, tell=tell)
+    return found if limits.first_half is not None else found._replace(beyond_half=None)
 
-    Raises `UsageError` where that is too few to say anything, or too many.
+
+def compiler() -> bool:
+    """Return whether decisions can be compiled: numba is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def estimate(scene: Setting, connects: int, compiled: bool | None = None) -> Estimate:
+    """Say what a run of so many connects would take on one core of a machine like ours."""
+    if compiled is None:
+        compiled = connects >= _WORTH_COMPILING and compiler()
+    speed = _SPEEDS[0] if compiled else _SPEEDS[2] if scene.named else _SPEEDS[1]
+    return Estimate(connects / speed, compiled)
+
+
+def budget(scene: Setting, compiled: bool) -> "Budget | CompiledBudget":
+    """Return the empty ports of a setting."""
+    if not compiled:
+        return Budget(scene.first, scene.second, named=scene.named)
+    from timewait.plan.budget_numba import CompiledBudget
+
+    gap, life = SECOND / scene.rate, SECOND * scene.busy
+    return CompiledBudget(scene.first, scene.second, named=scene.named, gap=gap, life=life)
+
+
+def play(
+    scene: Setting,
+    *,
+    connects: int,
+    seed: int,
+    compiled: bool | None = None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Simulated:
+    """Play `connects` connects from an empty start; `tell` hears how many are done.
+
+    `compiled`: by numba or not; None: where it is installed and pays.  The numbers are the same.  Raises `UsageError`
+    where so many connects are too few to say anything, or too many.
     """
-    busy = demand.hold + (limits.blocked if demand.closer is Closer.CLIENT else 0.0)
-    settling = math.ceil(_SETTLING * busy * demand.per_budget)
-    if connects < settling + _BATCHES * 10:
-        raise UsageError(
-            f"{connects:,} connects are too few: the first {settling:,} are needed to settle",
-            f"try {10 ** math.ceil(math.log10(10 * (settling + 200))):,}",
-        )
+    ahead = estimate(scene, connects, compiled)
+    course = _Course(scene, connects, seed)
     if connects > MOST:
-        raise UsageError(f"{connects:,} connects would take about {connects / 2e7 / 3600:.0f} h", f"at most {MOST:,}")
-    batch = (connects - settling) // _BATCHES
-    sums = np.zeros((3, _BATCHES))
-    first_failure: float | None = None
+        raise UsageError(
+            f"{connects:,} connects would take about {_readable(ahead.seconds)}",
+            f"at most {MOST:,}; whole fleets: timewait plan sweep, or a shorter time",
+        )
+    ports = budget(scene, ahead.compiled)
+    tally = _Tally(course.looks)
     done = 0
-    half = limits.first_half
-    for run in _runs(demand, limits.ports, busy, connects, seed):
-        failed = ~run.accepted
-        if first_failure is None and failed.any():
-            first_failure = float(run.times[np.argmax(failed)])
-        into = np.arange(done, done + len(failed)) - settling
-        kept = (into >= 0) & (into < batch * _BATCHES)
-        at = into[kept] // batch
-        for row, values in enumerate((failed, run.used, run.used >= half if half is not None else None)):
-            if values is not None:
-                sums[row] += np.bincount(at, weights=values[kept], minlength=_BATCHES)
-        done += len(failed)
+    for part, look, decided in course.run(ports):
+        done += len(part.times)
+        tally.add(course, part, look, decided)
         tell(done)
-    failing, used, beyond = (_interval(row / batch) for row in sums)
-    return Simulated(connects, seed, failing, used, None if half is None else beyond, first_failure)
+    return tally.result(course, connects, seed)
 
 
-def _interval(means: _Times) -> Interval:
-    return Interval(float(means.mean()), _STUDENT * float(means.std(ddof=1)) / math.sqrt(_BATCHES))
+class _Course:
+    """How a run is divided: settling, then batches of equal time, each looked at equally often."""
+
+    def __init__(self, scene: Setting, connects: int, seed: int) -> None:
+        self.scene, self.connects, self.seed = scene, connects, seed
+        whole = connects / scene.rate
+        period = scene.period
+        settling = math.ceil(scene.settles / period) * period if period else scene.settles
+        batch = (whole - settling) / BATCHES
+        if period:
+            batch = math.floor(batch / period) * period
+        if batch <= 0 or batch * scene.rate < 10:
+            least = (settling + BATCHES * max(period, 10 / scene.rate)) * scene.rate
+            raise UsageError(
+                f"{connects:,} connects are too few: the first {math.ceil(settling * scene.rate):,} are needed "
+                "to settle" + (f", and each of {BATCHES} batches has to last {_readable(period)}" if period else ""),
+                f"try {10 ** math.ceil(math.log10(max(least, 10) * 2)):,}",
+            )
+        self.looks = max(1, min(_LOOKS, int(batch * scene.rate / _BETWEEN)))
+        self.settling = round(settling * SECOND)
+        self.between = round(batch * SECOND / self.looks)
+        self.span = self.between * self.looks
+
+    def edges(self) -> Iterator[int]:
+        """Yield when it is looked: at the end of settling, then evenly, to the end of the last batch."""
+        yield self.settling
+        for number in range(1, BATCHES * self.looks + 1):
+            yield self.settling + number * self.between
+
+    def run(self, ports: "Budget | CompiledBudget") -> Iterator[tuple[Connects, tuple[int, Look] | None, Decided]]:
+        """Yield the connects, decided, in parts that cross no edge; with the look at a part's end, if it is one."""
+        edges = self.edges()
+        edge = next(edges, None)
+        for run in self.scene.draw(self.seed, self.connects):
+            begin = 0
+            while begin < len(run.times):
+                end = len(run.times) if edge is None else int(np.searchsorted(run.times, edge))
+                part = run.part(begin, end)
+                decided = ports.decide(part)
+                look = None
+                if edge is not None and end < len(run.times):
+                    look = edge, ports.look(edge)
+                    edge = next(edges, None)
+                yield part, look, decided
+                begin = end
 
 
-def _runs(demand: Demand, ports: int, busy: float, connects: int, seed: int) -> Iterator[_Run]:
-    """Yield the connects in order, in runs of at most as many as there are ports."""
-    free_at: _Times = np.full(ports, -np.inf)
-    for times in _arrivals(demand, connects, seed):
-        for start in range(0, len(times), ports):
-            run, free_at = _decide(times[start : start + ports], free_at, busy)
-            yield run
+class _Tally:
+    """Sums over batches."""
+
+    def __init__(self, looks: int) -> None:
+        self.first_failure: int | None = None
+        self.settling = 0
+        self.last_failure = -(1 << 62)
+        self.clusters = 0
+        # Connects, failed, ports in use, beyond the first half, met a wait.
+        self.sums = np.zeros((5, BATCHES))
+        self.seen = np.zeros((3, BATCHES))
+
+    def add(self, course: _Course, part: Connects, look: tuple[int, Look] | None, decided: Decided) -> None:
+        if look is not None and (at := (look[0] - course.settling) // course.between - 1) >= 0:
+            self.seen[:, at // course.looks] += look[1]
+        if not len(part.times):
+            return
+        failed = decided.half == NONE
+        failures = part.times[failed]
+        if self.first_failure is None and len(failures):
+            self.first_failure = int(failures[0])
+        batch = (int(part.times[0]) - course.settling) // course.span
+        if batch < 0:
+            self.settling += len(failed)
+            return
+        if batch >= BATCHES:
+            return
+        beyond, met = np.count_nonzero(decided.half >= SECOND_HALF), np.count_nonzero(decided.met)
+        self.sums[:, batch] += np.array([len(failed), len(failures), int(decided.used.sum()), int(beyond), int(met)])
+        if len(failures):
+            # Failures further apart than a port is in use have nothing to do with each other.
+            apart = np.diff(failures, prepend=self.last_failure) > course.scene.busy * SECOND
+            self.clusters += int(np.count_nonzero(apart))
+            self.last_failure = int(failures[-1])
+
+    def result(self, course: _Course, connects: int, seed: int) -> Simulated:
+        number, failed, used, beyond, met = self.sums
+        failing = ratio(failed, number)
+        if failed.sum() < _FEW or np.count_nonzero(failed) < BATCHES / 2:
+            failing = self._rare(int(failed.sum()), int(number.sum()))
+        _, still, waiting = (batch_mean(row / course.looks) for row in self.seen)
+        shares = np.divide(used, number, out=np.zeros(BATCHES), where=number > 0)
+        return Simulated(
+            connects=connects,
+            seed=seed,
+            failing=failing,
+            used=ratio(used, number),
+            beyond_half=ratio(beyond, number),
+            first_failure=None if self.first_failure is None else self.first_failure / SECOND,
+            open=still,
+            waiting=waiting,
+            met=ratio(met, number),
+            settling=self.settling,
+            correlated=correlated(shares),
+        )
+
+    def _rare(self, failed: int, connects: int) -> Interval:
+        """Return the share of failures where there were hardly any: clusters of them are counted, as they come singly.
+
+        The interval is the wider side of the count's, on both sides of what was seen.
+        """
+        mean = failed / connects
+        size = failed / self.clusters if self.clusters else 1.0
+        low, high = counted(self.clusters)
+        return Interval(mean, max(mean - low * size / connects, high * size / connects - mean))
 
 
-def _arrivals(demand: Demand, connects: int, seed: int) -> Iterator[_Times]:
-    random = np.random.default_rng(seed)
-    rate = demand.per_budget
-    last, done = 0.0, 0
-    while done < connects:
-        count = min(_RUN, connects - done)
-        if demand.arrivals is Arrivals.POISSON:
-            times = last + np.cumsum(random.exponential(1 / rate, count))
-        else:
-            times = np.arange(done + 1, done + count + 1) / rate
-        last = float(times[-1])
-        done += count
-        yield times
+def failing_times(scene: Setting, *, seconds: float, seeds: range, compiled: bool = False) -> list[float | None]:
+    """Return for each seed when the first connect fails, from an empty start; None where none does in that time."""
+    found: list[float | None] = []
+    for seed in seeds:
+        ports = budget(scene, compiled)
+        first = None
+        for run in scene.draw(seed):
+            failed = np.flatnonzero(ports.decide(run).half == NONE)
+            if len(failed) or run.times[-1] > seconds * SECOND:
+                if len(failed) and run.times[failed[0]] <= seconds * SECOND:
+                    first = float(run.times[failed[0]]) / SECOND
+                break
+        found.append(first)
+    return found
 
 
-def _decide(times: _Times, free_at: _Times, busy: float) -> tuple[_Run, _Times]:
-    """Decide connects of which there are no more than ports; return them, and when the ports are free from then on.
-
-    `free_at` is in order, and the k-th connect that finds a port takes the k-th of them.  With N(i) the ports free by
-    the i-th connect, were none taken in this run, the number taken before it is k(i+1) = min(k(i) + 1, N(i)); written
-    out, a running minimum.
-    """
-    order = np.arange(len(times))
-    # A port taken at one tick of a clock is free again at another, whatever a float makes of the sum.
-    free = np.searchsorted(free_at, times + 1e-9, side="right")
-    taken = np.minimum(np.minimum.accumulate(free - order) + order, order + 1)
-    before = np.concatenate(([0], taken[:-1]))
-    accepted = taken > before
-    returned = times[accepted] + busy
-    again = np.minimum(np.searchsorted(returned, times + 1e-9, side="right"), before)
-    used = len(free_at) - free + before - again
-    return _Run(times, accepted, used), np.concatenate((free_at[taken[-1] :], returned))
+def _readable(seconds: float) -> str:
+    for name, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:,.0f} {name}"
+    return f"{seconds:.0f} s"

@@ -13,7 +13,8 @@ from timewait.report.columns import grouped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # numpy comes with it
-    from timewait.plan.simulation import Interval, Simulated
+    from timewait.plan.simulation import Simulated
+    from timewait.plan.statistics import Interval
 
 SCHEMA_VERSION: Final = 1
 _LABEL: Final = 10

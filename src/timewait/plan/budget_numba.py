@@ -1,0 +1,212 @@
+"""`CompiledBudget`: the decisions of `budget`, connect by connect, as machine code (numba, the extra `fast`).
+
+The same numbers to the last one, and a test says so.  Ports in use lie in a calendar: slots of time that come round,
+each with a list of the ports that become free in it.  Which ports are free is a bit each.
+"""
+
+import math
+
+import numba
+import numpy as np
+
+from timewait.plan.budget import NONE, TIE, Connects, Decided, Look
+
+# Multiplying a single bit by this puts its number into the top six: a de Bruijn sequence, found by search below.
+_BITS = 64
+
+
+def _de_bruijn() -> int:
+    """Return a number of 64 bits in which every six in a row differ: the greedy sequence, ones first."""
+    seen, digits = {0}, [0] * 6
+    while len(digits) < _BITS + 5:
+        for digit in (1, 0):
+            window = int("".join(map(str, [*digits[-5:], digit])), 2)
+            if window not in seen:
+                seen.add(window)
+                digits.append(digit)
+                break
+        else:
+            break
+    return int("".join(map(str, digits[:_BITS])), 2)
+
+
+_DE_BRUIJN = np.uint64(_de_bruijn())
+_SHIFT = np.uint64(58)
+_ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_NUMBERS = np.zeros(_BITS, np.int64)
+for _bit in range(_BITS):
+    _NUMBERS[((int(_DE_BRUIJN) << _bit) & int(_ALL)) >> 58] = _bit
+
+# Where each number of the state is: ports in use of each half, the search's place, the calendar's present slot, and
+# how many unnamed ports are on each half's pile.
+_USED, _CURSOR, _NOW, _PILE = 0, 2, 3, 4
+
+
+@numba.njit(cache=True, nogil=True)
+def _next_bit(words, base, size, place):  # type: ignore[no-untyped-def]
+    """Return the first free port of a half from a place on, going round; there is one."""
+    word = place >> 6
+    bits = words[base + word] & (_ALL << np.uint64(place & 63))
+    count = (size + 63) >> 6
+    while bits == _ZERO:
+        word += 1
+        if word == count:
+            word = 0
+        bits = words[base + word]
+    lowest = bits & (~bits + _ONE)
+    return (word << 6) + _NUMBERS[np.int64((lowest * _DE_BRUIJN) >> _SHIFT)]
+
+
+@numba.njit(cache=True, nogil=True)
+def _play(  # type: ignore[no-untyped-def]
+    times, closes, frees, ends, steps, starts, named, first, second, shift, heads, after, port_frees, port_closes,
+    port_ends, words, pile, state, half, used, met,
+):  # fmt: skip
+    mask = heads.shape[0] - 1
+    base = (first + 63) >> 6
+    used_first, used_second = state[_USED], state[_USED + 1]
+    cursor, now = state[_CURSOR], state[_NOW]
+    pile_first, pile_second = state[_PILE], state[_PILE + 1]
+    for i in range(times.shape[0]):
+        latest = times[i] + TIE
+        to = latest >> shift
+        if to - now > mask:
+            now = to - mask
+        while True:
+            slot = now & mask
+            at = heads[slot]
+            before = -1
+            while at >= 0:
+                following = after[at]
+                if port_frees[at] <= latest:
+                    if before < 0:
+                        heads[slot] = following
+                    else:
+                        after[before] = following
+                    if at < first:
+                        used_first -= 1
+                        if named:
+                            words[at >> 6] |= _ONE << np.uint64(at & 63)
+                        else:
+                            pile[pile_first] = at
+                            pile_first += 1
+                    else:
+                        used_second -= 1
+                        if named:
+                            words[base + ((at - first) >> 6)] |= _ONE << np.uint64((at - first) & 63)
+                        else:
+                            pile[first + pile_second] = at
+                            pile_second += 1
+                else:
+                    before = at
+                at = following
+            if now >= to:
+                break
+            now += 1
+        used[i] = used_first + used_second
+        if starts[i] >= 0:
+            cursor = np.int64(starts[i])
+        if used_first < first:
+            half[i] = 0
+            used_first += 1
+            if named:
+                place = cursor % first
+                at = _next_bit(words, 0, first, place)
+                walked = at - place
+                if walked < 0:
+                    walked += first
+                words[at >> 6] &= ~(_ONE << np.uint64(at & 63))
+            else:
+                pile_first -= 1
+                at = np.int64(pile[pile_first])
+        elif used_second < second:
+            half[i] = 1
+            used_second += 1
+            if named:
+                place = cursor % second
+                at = _next_bit(words, base, second, place)
+                walked = at - place
+                if walked < 0:
+                    walked += second
+                words[base + (at >> 6)] &= ~(_ONE << np.uint64(at & 63))
+                at += first
+            else:
+                pile_second -= 1
+                at = np.int64(pile[first + pile_second])
+        else:
+            half[i] = NONE
+            continue
+        if named:
+            cursor += max(walked, np.int64(steps[i])) + 1
+            met[i] = port_ends[at] > latest
+            port_ends[at] = ends[i]
+        port_frees[at] = frees[i]
+        port_closes[at] = closes[i]
+        slot = (frees[i] >> shift) & mask
+        after[at] = heads[slot]
+        heads[slot] = at
+    state[_USED], state[_USED + 1] = used_first, used_second
+    state[_CURSOR], state[_NOW] = cursor, now
+    state[_PILE], state[_PILE + 1] = pile_first, pile_second
+
+
+class CompiledBudget:
+    """As `budget.Budget`; `gap`: nanoseconds between connects, `life`: for how long one keeps its port, on average."""
+
+    def __init__(self, first: int, second: int, *, named: bool, gap: float, life: float) -> None:
+        ports = first + second
+        self._named = named
+        self._sizes = first, second
+        # A slot lasts about as long as from one connect to the next, and the calendar longer than a port is in use.
+        slots = min(max(64, 2 * ports), max(64, 2 * math.ceil(life / max(gap, 1.0))))
+        self._shift = max(0, math.ceil(math.log2(max(1.0, gap, 1.5 * life / slots))))
+        index = np.int32 if ports < 1 << 31 else np.int64
+        self._heads = np.full(1 << math.ceil(math.log2(slots)), -1, index)
+        self._after = np.full(ports, -1, index)
+        self._frees, self._closes = np.zeros(ports, np.int64), np.zeros(ports, np.int64)
+        self._ends = np.zeros(ports if named else 1, np.int64)
+        words = [np.full((size + 63) >> 6, _ALL, np.uint64) for size in self._sizes]
+        for size, part in zip(self._sizes, words, strict=True):
+            if size & 63:
+                part[-1] = np.uint64((1 << (size & 63)) - 1)
+        self._words = np.concatenate(words)
+        # Taken from the end, so the first port goes first.
+        self._pile = np.empty(1 if named else ports, index)
+        if not named:
+            self._pile[:first] = np.arange(first - 1, -1, -1)
+            self._pile[first:] = np.arange(ports - 1, first - 1, -1)
+        self._state = np.array([0, 0, 0, 0, first, second], np.int64)
+
+    def decide(self, connects: Connects) -> Decided:
+        """See `budget.Budget.decide`."""
+        count = len(connects.times)
+        half, used, met = np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros(count, np.bool_)
+        _play(
+            *connects,
+            self._named,
+            *self._sizes,
+            self._shift,
+            self._heads,
+            self._after,
+            self._frees,
+            self._closes,
+            self._ends,
+            self._words,
+            self._pile,
+            self._state,
+            half,
+            used,
+            met,
+        )
+        return Decided(half, used, met)
+
+    def look(self, now: int) -> Look:
+        """See `budget.Budget.look`."""
+        late = now + TIE
+        open_ones = int(np.count_nonzero(self._closes > late))
+        used = int(np.count_nonzero(self._frees > late))
+        if not self._named:
+            return Look(used, open_ones, used - open_ones)
+        return Look(used, open_ones, int(np.count_nonzero((self._closes <= late) & (self._ends > late))))
