@@ -7,6 +7,7 @@ import pytest
 from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint
 from timewait.errors import UnavailableError
+from timewait.lab import steps
 from timewait.lab.catalog.reconnect import Binding, Closer, Parameters, PeerClose, expected, run
 from timewait.lab.engine import CALL, EngineHost, policy_of, reuse_settings
 from timewait.lab.explanation import explain_run
@@ -287,3 +288,13 @@ def test_an_unknown_option_is_named(host: EngineHost) -> None:
 def test_the_matrix_of_a_stack_without_tw_reuse_has_a_line_for_each_other_setting() -> None:
     assert reuse_settings(profiles.get("freebsd")) == (None,)
     assert len(combinations(44400, reuse=(None,))) == 12
+
+
+def test_a_window_is_taken_to_the_last_octet_announced() -> None:
+    """Linux rounds its window up to the scale's unit; the octets of the rounding would have to be sent again else."""
+    with EngineHost.alone("linux") as host:
+        pair = steps.opened(host, steps.listen(host))
+        began, counting = host.now(), steps.Counting(host)
+        steps.transferred(host, pair.client, pair.server, 5_000_000)
+        assert counting.by("Tcp.RetransSegs") == 0
+        assert host.now() - began < SECOND

@@ -24,6 +24,7 @@ from timewait.tcp.events import Errno, Events
 from timewait.tcp.profile import Profile, Reuse, SynRule, Sysctl
 from timewait.tcp.settings import SettingError, parse
 from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
+from timewait.tcp.time_wait import pack_key
 from timewait.trace import Called
 
 # What a call lasts, besides waiting: connect() on loopback takes 16 to 18 us, measured on 6.18.  Without any, two calls
@@ -52,6 +53,7 @@ _OPTIONS: Final[dict[str, tuple[str, int]]] = {
     "SO_SNDBUF": ("send_buffer", 1),
     "SO_RCVBUF": ("receive_buffer", 1),
     "TCP_MAXSEG": ("max_segment", 1),
+    "SO_LINGER": ("linger", SECOND),
     "TCP_LINGER2": ("linger2", SECOND),
     "TCP_USER_TIMEOUT": ("user_timeout", MS),
     "TCP_KEEPIDLE": ("keep_idle", SECOND),
@@ -148,13 +150,22 @@ class EngineHost:
 
     # -- the contract ------------------------------------------------------------------------------------------------
 
-    def listen(self, at: Endpoint, *, reuse_address: bool = True, backlog: int = 128) -> Outcome:
+    def listen(
+        self,
+        at: Endpoint,
+        *,
+        reuse_address: bool = True,
+        backlog: int = 128,
+        options: Mapping[str, int] | None = None,
+    ) -> Outcome:
         """See `Host.listen`."""
 
         def work() -> int:
             handle = self.stack.socket()
             self.stack.set_option(handle, reuse_address=reuse_address)
             with self._closing(handle):
+                for name, value in (options or {}).items():
+                    _must("setsockopt", self._set(handle, name, value))
                 _must("bind", self.stack.bind(handle, _packed(at.address), at.port))
                 _must("listen", self.stack.listen(handle, backlog))
             return handle
@@ -233,6 +244,14 @@ class EngineHost:
 
         return self._call(f"shutdown({connection})", "shutdown", work)
 
+    def stop_reading(self, connection: int) -> Outcome:
+        """See `Host.stop_reading`."""
+
+        def work() -> Errno | None:
+            return self._perform(self.stack.shutdown(connection, self.network.now, "read"))
+
+        return self._call(f"shutdown({connection}, SHUT_RD)", "shutdown", work)
+
     def close(self, connection: int) -> Outcome:
         """See `Host.close`."""
 
@@ -274,6 +293,17 @@ class EngineHost:
         owner = self.stack.handles.get(connection)
         timestamps = isinstance(owner, Connection) and owner.ts_ok
         return ConnectionInfo(str(self.stack.state(connection)), timestamps)
+
+    def destroy(self, local_port: int, peer_port: int) -> Outcome:
+        """See `Host.destroy`: records only, the one use that scenarios have for it."""
+
+        def work() -> int:
+            found = [(key, wait) for key, wait in self.stack.waits if (key[1], key[3]) == (local_port, peer_port)]
+            for key, wait in found:
+                self.stack.forget(key, pack_key(key), wait, None)
+            return len(found)
+
+        return self._call(f"destroy({local_port}, {peer_port})", "destroy", work)
 
     def wait(self, duration: Duration) -> None:
         """See `Host.wait`: the clock jumps."""

@@ -52,8 +52,15 @@ OWN_STACK = "the machine's own stack"
 class Host(Protocol):
     """One host.  A scenario needs nothing else."""
 
-    def listen(self, at: Endpoint, *, reuse_address: bool = True, backlog: int = 128) -> Outcome:
-        """Listen; the value is the listener."""
+    def listen(
+        self,
+        at: Endpoint,
+        *,
+        reuse_address: bool = True,
+        backlog: int = 128,
+        options: Mapping[str, int] | None = None,
+    ) -> Outcome:
+        """Listen; the value is the listener.  `options` are set before bind()."""
 
     def connect(
         self,
@@ -83,6 +90,9 @@ class Host(Protocol):
     def half_close(self, connection: int) -> Outcome:
         """Close the sending side only."""
 
+    def stop_reading(self, connection: int) -> Outcome:
+        """Close the receiving side only: shutdown(SHUT_RD)."""
+
     def close(self, connection: int) -> Outcome:
         """Close a connection or a listener and forget it."""
 
@@ -90,10 +100,13 @@ class Host(Protocol):
         """Close with SO_LINGER on and zero: RFC 9293's ABORT."""
 
     def set_option(self, connection: int, name: str, value: int) -> Outcome:
-        """Set a socket option by its name."""
+        """Set a socket option by its name; SO_LINGER is on, with so many seconds."""
 
     def info(self, connection: int) -> ConnectionInfo:
         """Tell a connection's state and whether it uses timestamps."""
+
+    def destroy(self, local_port: int, peer_port: int) -> Outcome:
+        """Delete what has these ports, a TIME-WAIT too, as `ss -K` does; the value is how many there were."""
 
     def wait(self, duration: Duration) -> None:
         """Let this much time pass."""

@@ -180,10 +180,24 @@ class KernelHost:
 
     # -- the contract ------------------------------------------------------------------------------------------------
 
-    def listen(self, at: Endpoint, *, reuse_address: bool = True, backlog: int = 128) -> Outcome:
+    def listen(
+        self,
+        at: Endpoint,
+        *,
+        reuse_address: bool = True,
+        backlog: int = 128,
+        options: Mapping[str, int] | None = None,
+    ) -> Outcome:
         """See `Host.listen`."""
         return Outcome(
-            *self._ask("listen", address=at.address, port=at.port, reuse_address=reuse_address, backlog=backlog)
+            *self._ask(
+                "listen",
+                address=at.address,
+                port=at.port,
+                reuse_address=reuse_address,
+                backlog=backlog,
+                options=dict(options or {}),
+            )
         )
 
     def connect(
@@ -226,6 +240,10 @@ class KernelHost:
         """See `Host.half_close`."""
         return Outcome(*self._ask("half_close", handle=connection))
 
+    def stop_reading(self, connection: int) -> Outcome:
+        """See `Host.stop_reading`."""
+        return Outcome(*self._ask("stop_reading", handle=connection))
+
     def close(self, connection: int) -> Outcome:
         """See `Host.close`."""
         return Outcome(*self._ask("close", handle=connection))
@@ -241,6 +259,10 @@ class KernelHost:
     def info(self, connection: int) -> ConnectionInfo:
         """See `Host.info`."""
         return ConnectionInfo(*self._ask("info", handle=connection))
+
+    def destroy(self, local_port: int, peer_port: int) -> Outcome:
+        """See `Host.destroy`; refused on the machine's own stack."""
+        return Outcome(*self._ask("destroy", local_port=local_port, peer_port=peer_port))
 
     def wait(self, duration: Duration) -> None:
         """See `Host.wait`."""

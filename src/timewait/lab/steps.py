@@ -25,6 +25,7 @@ RFC1337: Final = "net.ipv4.tcp_rfc1337"
 REUSE_DELAY: Final = "net.ipv4.tcp_tw_reuse_delay"
 RANGE: Final = "net.ipv4.ip_local_port_range"
 
+_PIECE: Final = 128 * 1024
 # How often a scenario looks whether something has happened.
 _LOOK: Final = 2 * MS
 # A segment and its answer on loopback take microseconds, a delayed ACK 40 ms; a busy machine longer.
@@ -138,6 +139,24 @@ def lifetimes(host: "Host", began: Mapping[int, Instant], patience: Duration, lo
 
     until(host, all_gone, patience, look)
     return found
+
+
+def transferred(host: "Host", sender: int, receiver: int, octets: int) -> None:
+    """Carry so many octets from one end to the other, read as they come, or give up."""
+    piece, sent, got = bytes(_PIECE), 0, 0
+    while got < octets:
+        if sent < octets:
+            sent += must(host.send(sender, piece[: octets - sent]), "sending")
+        data = must(host.receive(receiver, _PIECE), "receiving")
+        got += len(data)
+
+
+def filled(host: "Host", sender: int, most: int = 64 << 20) -> int:
+    """Write until nothing more is taken, the peer not reading; return how many octets were."""
+    written = 0
+    while written < most and (sent := host.send(sender, bytes(65536), timeout=50 * MS)).ok:
+        written += sent.value
+    return written
 
 
 def closed(host: "Host", first: int, second: int) -> None:

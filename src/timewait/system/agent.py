@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from timewait.clock import MS, Duration, Instant
 from timewait.errors import TimewaitError, UnavailableError
-from timewait.system import counters, netns, rtnetlink, socket_table, sysctl, tun
+from timewait.system import counters, netns, rtnetlink, sock_destroy, socket_table, sysctl, tun
 from timewait.system.sock_diag import STATES
 from timewait.system.socket_table import Socket
 
@@ -42,6 +42,7 @@ CANCELLED: Final = "ECANCELED"
 _OPTIONS: Final[dict[str, tuple[int, int]]] = {
     "SO_REUSEADDR": (socket.SOL_SOCKET, socket.SO_REUSEADDR),
     "SO_REUSEPORT": (socket.SOL_SOCKET, socket.SO_REUSEPORT),
+    "SO_LINGER": (socket.SOL_SOCKET, socket.SO_LINGER),
     "SO_SNDBUF": (socket.SOL_SOCKET, socket.SO_SNDBUF),
     "SO_RCVBUF": (socket.SOL_SOCKET, socket.SO_RCVBUF),
     "TCP_NODELAY": (socket.IPPROTO_TCP, socket.TCP_NODELAY),
@@ -140,11 +141,13 @@ class Agent:
             if left <= 0:
                 return False
 
-    def do_listen(self, address: str, port: int, reuse_address: bool, backlog: int) -> Answer:
+    def do_listen(self, address: str, port: int, reuse_address: bool, backlog: int, options: dict[str, int]) -> Answer:
         def work() -> int:
             new = _open(address)
             if reuse_address:
                 new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for name, value in options.items():
+                _set_option(new, name, value, new)
             _call("bind", lambda: new.bind((address, port)), new)
             _call("listen", lambda: new.listen(backlog), new)
             return self._add(new)
@@ -218,6 +221,9 @@ class Agent:
     def do_half_close(self, handle: int) -> Answer:
         return self._timed(lambda: _call("shutdown", lambda: self._sockets[handle].shutdown(socket.SHUT_WR)))
 
+    def do_stop_reading(self, handle: int) -> Answer:
+        return self._timed(lambda: _call("shutdown", lambda: self._sockets[handle].shutdown(socket.SHUT_RD)))
+
     def do_close(self, handle: int) -> Answer:
         return self._timed(lambda: _call("close", self._sockets.pop(handle).close))
 
@@ -236,6 +242,11 @@ class Agent:
         """The connection's state as RFC 9293 prints it, and whether it uses timestamps: struct tcp_info."""
         info = self._sockets[handle].getsockopt(socket.IPPROTO_TCP, TCP_INFO, 8)
         return STATES[info[0]], bool(info[5] & TCPI_OPT_TIMESTAMPS)
+
+    def do_destroy(self, local_port: int, peer_port: int) -> Answer:
+        if not self._private:
+            raise UnavailableError("no socket is destroyed: this host is the machine's own", "nothing is changed")
+        return self._timed(lambda: _call("destroy", lambda: sock_destroy.destroy(local_port, peer_port)))
 
     # -- the host ---------------------------------------------------------------------------------------------------
 
@@ -295,6 +306,10 @@ def _open(address: str) -> socket.socket:
 
 def _set_option(target: socket.socket, name: str, value: int, opened: socket.socket | None = None) -> None:
     level, number = _option(name)
+    if number == socket.SO_LINGER and level == socket.SOL_SOCKET:
+        on = struct.pack("ii", 1, value)
+        _call("setsockopt", lambda: target.setsockopt(level, number, on), opened)
+        return
     # As four octets: some options are an unsigned int (IP_LOCAL_PORT_RANGE), which an int of Python's would overflow.
     octets = (value & 0xFFFFFFFF).to_bytes(4, sys.byteorder)
     _call("setsockopt", lambda: target.setsockopt(level, number, octets), opened)

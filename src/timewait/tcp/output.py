@@ -100,10 +100,13 @@ def offer_window(conn: Connection) -> int:
         gain = room - window
         if gain >= conn.mss or gain >= conn.rcv_limit >> 1 or (conn.shared.profile.judge_by_buffer and room > conn.mss):
             conn.rcv_wnd = window = max(window, min(room, 0xFFFF << scale))
-    if scale and conn.shared.profile.window_rounds_up:
-        window += (1 << scale) - 1
     field = window >> scale
-    return field if field < 0xFFFF else 0xFFFF
+    if field >= 0xFFFF:
+        return 0xFFFF
+    if scale and conn.shared.profile.window_rounds_up and field << scale < window:
+        field += 1
+        conn.rcv_wnd = field << scale  # what is announced is also taken
+    return field
 
 
 def emit(conn: Connection, flags: int, seq: int, now: Instant, out: list[Event], payload: bytes = b"") -> None:
