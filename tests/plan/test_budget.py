@@ -98,7 +98,7 @@ def test_the_compiled_ports_decide_the_same(scene: Setting, seed: int) -> None:
     for begin, end in ((0, 1), (1, 1), (1, 700), (700, 3000)):
         part = run.part(begin, end)
         for ours, theirs in zip(one.decide(part), other.decide(part), strict=True):
-            assert np.array_equal(ours, theirs)
+            assert np.array_equal(np.asarray(ours), np.asarray(theirs))
         if end:
             now = int(run.times[end - 1]) + 1
             assert one.look(now) == other.look(now)
