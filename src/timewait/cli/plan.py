@@ -6,12 +6,13 @@ import sys
 import click
 
 from timewait.cli.states import width
-from timewait.errors import Exit
+from timewait.errors import Exit, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from timewait.plan.remedies import Design
     from timewait.plan.simulation import Simulated
+    from timewait.plan.validation import Validated
 
 # Connects that take more than about a second to simulate.
 _WORTH_A_BAR = 20_000_000
@@ -22,6 +23,7 @@ Examples:
   timewait plan --rate 30k/min --closer server
   timewait plan --rate 2000/s --to 4 --hold 200ms --set tcp_tw_reuse=1
   timewait plan --rate 460/s --simulate 10000000
+  timewait plan --rate 700/s --arrivals constant --validate
   timewait plan --rate 100/s --profile freebsd --arrivals constant --json
 
 \b
@@ -54,6 +56,8 @@ Exit status: 0 the design carries it, 1 some connect is likely to fail, 64 usage
     "--simulate", type=click.IntRange(1), metavar="CONNECTS", help="Also play so many connects of one budget."
 )
 @click.option("--seed", default=1, metavar="N", help="For what is random in that.  [1]")
+@click.option("--validate", "check", is_flag=True, help="Also run it for real, scaled down, on this kernel.")
+@click.option("--validate-for", metavar="TIME", help="For how long.  [as long as ports need to come back]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
 def plan(
     rate: str,
@@ -71,6 +75,8 @@ def plan(
     within: str,
     simulate: int | None,
     seed: int,
+    check: bool,
+    validate_for: str | None,
     as_json: bool,
 ) -> int:
     """Say what a design carries: ports, TIME-WAIT, memory, the chance that a connect fails; then the ways out.
@@ -99,12 +105,49 @@ def plan(
     found = design.forecast(seconds)
     remedies = list(compare(design, seconds))
     played = None if simulate is None else _play(design, simulate, seed)
+    validated = _validate(design, validate_for, seed) if check else None
     if as_json:
-        print(json.dumps(report.data(design, found, remedies, seconds, played), indent=2))
+        document = report.data(design, found, remedies, seconds, played)
+        if validated is not None:
+            from timewait.report import validation as validation_report
+
+            document["validated"] = validation_report.data(validated)
+        print(json.dumps(document, indent=2))
     else:
         for line in report.lines(design, found, remedies, seconds, played, width()):
             print(line)
+        if validated is not None:
+            from timewait.report import validation as validation_report
+
+            print()
+            for line in validation_report.lines(validated, width()):
+                print(line)
+    if validated is not None and validated.kept and not validated.holds:
+        return Exit.FAILED
     return Exit.FAILED if demand.rate > found.highest else Exit.OK
+
+
+def _validate(design: "Design", seconds: str | None, seed: int) -> "Validated":
+    from timewait.plan import demand as demands
+    from timewait.plan.simulation import setting
+    from timewait.plan.validation import trial, validate
+
+    if design.profile.name != "linux":
+        raise UsageError(
+            f"this kernel is Linux, and cannot show what {design.profile.name} does",
+            "leave --validate or --profile out",
+        )
+    scene = setting(design.demand, design.limits(), wheel=True)
+    what = trial(
+        scene,
+        client_closes=design.demand.closer is demands.Closer.CLIENT,
+        by_bind=design.demand.binding is demands.Binding.BIND,
+        timestamps=design.profile.timestamps,
+        seconds=None if seconds is None else demands.parse_duration(seconds),
+        seed=seed,
+    )
+    with click.progressbar(length=round(what.seconds * 4), label="on this kernel", file=sys.stderr) as bar:
+        return validate(what, lambda done: bar.update(round(done * 4) - bar.pos))
 
 
 def _play(design: "Design", connects: int, seed: int) -> "Simulated":

@@ -22,11 +22,14 @@ from timewait.errors import UnavailableError
 from timewait.lab.host import OWN_STACK, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
 from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
+from timewait.system.load import Plan, Progress, Recorded
 from timewait.system.process import Ended
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
 from timewait.system.tun import Tun, TunSetup
 
+# Octets of a schedule that one datagram of the socket pair can carry, beside another as many.
+_SCHEDULE_PART = 8 * 6000
 _PACKAGE_PARENT = str(Path(timewait.__file__).parent.parent)
 _START = """
 import sys
@@ -177,6 +180,26 @@ class KernelHost:
         """
         inside = [sys.executable, "-I", "-S", "-c", _INSIDE, _PACKAGE_PARENT, str(self.pid), str(os.getpid())]
         return subprocess.Popen([*inside, *command], **options)
+
+    def load(self, plan: Plan, times: bytes, holds: bytes) -> None:
+        """Have the host make connections on a schedule (`system.load`), which begins with the first `load_run`.
+
+        `times`, `holds`: as octets of array("q"), nanoseconds.
+        """
+        self._ask("load", plan=plan)
+        for begin in range(0, len(times), _SCHEDULE_PART):
+            part = slice(begin, begin + _SCHEDULE_PART)
+            self._ask("load_schedule", times=times[part], holds=holds[part])
+
+    def load_run(self, upto: Duration) -> Progress:
+        """Go on with the schedule up to a moment of it; raises `InterruptedCallError` as any call."""
+        progress: Progress = self._ask("load_run", upto=upto)
+        return progress
+
+    def load_recorded(self) -> Recorded:
+        """Return what was recorded and close all connections."""
+        recorded: Recorded = self._ask("load_recorded")
+        return recorded
 
     # -- the contract ------------------------------------------------------------------------------------------------
 

@@ -66,17 +66,22 @@ class Estimate(NamedTuple):
     compiled: bool
 
 
-def setting(demand: Demand, limits: Limits) -> Setting:
-    """Return the budget that a demand and a stack's limits make."""
+def setting(demand: Demand, limits: Limits, *, wheel: bool = False) -> Setting:
+    """Return the budget that a demand and a stack's limits make.
+
+    `wheel`: what the timers add is spread, as it is on a kernel, and not its mean each time.
+    """
     here = demand.closer is Closer.CLIENT
     pace = Pace(rate=demand.per_budget, random=demand.arrivals is Arrivals.POISSON)
     first = limits.ports if limits.first_half is None else limits.first_half
+    wait = limits.wait if wheel else limits.real_wait
     return Setting(
         flows=(Flow(pace, Life(mean=demand.hold)),),
         first=first,
         second=limits.ports - first,
-        blocked=limits.blocked if here else 0.0,
-        wait=limits.real_wait,
+        blocked=min(limits.blocked, wait) if here else 0.0,
+        wait=wait,
+        rounding=2 * limits.late if wheel else 0.0,
     )
 
 

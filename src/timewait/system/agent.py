@@ -24,7 +24,8 @@ from timewait.system.sock_diag import STATES
 from timewait.system.socket_table import Socket
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # threads come with it, which most hosts never need
+if TYPE_CHECKING:  # threads come with the one, and most hosts never need the other
+    from timewait.system.load import Load, Plan, Progress, Recorded
     from timewait.system.process import Ended, Process
 
 CANCEL: Final = b"cancel"
@@ -79,6 +80,7 @@ class Agent:
         self._sockets: dict[int, socket.socket] = {}
         self._next = 1
         self._process: Process | None = None
+        self._load: Load | None = None
         self._handed: list[int] = []  # descriptors that follow the answer
 
     def serve(self) -> None:
@@ -287,6 +289,25 @@ class Agent:
 
             self._process = Process()
         return self._process
+
+    # -- connections on a schedule -----------------------------------------------------------------------------------
+
+    def do_load(self, plan: "Plan") -> None:
+        from timewait.system.load import Load
+
+        self._load = Load(plan)
+
+    def do_load_schedule(self, times: bytes, holds: bytes) -> None:
+        assert self._load is not None
+        self._load.schedule(times, holds)
+
+    def do_load_run(self, upto: Duration) -> "Progress":
+        assert self._load is not None
+        return self._load.run(upto, self._control.fileno())
+
+    def do_load_recorded(self) -> "Recorded":
+        assert self._load is not None
+        return self._load.recorded()
 
     def do_tun(self, setup: tun.TunSetup) -> str:
         if not self._private:

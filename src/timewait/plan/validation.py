@@ -1,0 +1,281 @@
+"""`Trial`: a plan scaled down and run for real, and what the simulation foretold of that very run.
+
+The range of ports shrinks to a few hundred and the rate with it, so ports fill up as fast as they would; nothing that
+takes time is changed, since the kernel's minute cannot be.  What is foretold is the run itself: from an empty start,
+equally long, looked at equally often, with other chances.  Where connects come at random the kernel's run is one draw
+of many, so the interval is that of single runs, not of their mean, and wide enough for all numbers at once.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timewait.clock import MS, SECOND
+from timewait.errors import UnavailableError, UsageError
+from timewait.lab.kernel import KernelHost
+from timewait.plan import simulation
+from timewait.plan.budget import NONE, SECOND_HALF, Connects, Decided
+from timewait.plan.draws import Times
+from timewait.plan.setting import Flow, Setting
+from timewait.system.load import OK, SLOW, Plan
+
+PORTS: Final = 300
+MOST_PORTS: Final = 4096
+# Enough connects for a run to show something, where the range can be made wide enough for them.
+_CONNECTS: Final = 200
+# What one process connects and closes a second, on a schedule, with room to spare.
+MOST_RATE: Final = 2000.0
+MOST_SECONDS: Final = 3600.0
+_LOW: Final = 40000
+_SERVER: Final = "127.0.0.2"
+_PORT: Final = 80
+_LOOKS: Final = 40
+_SLICE: Final = SECOND // 4
+# Runs that are simulated; of a steady pace only the timers are left to chance.
+_RUNS: Final = 400
+_STEADY_RUNS: Final = 20
+TOLERANCE: Final = 0.05
+# Six numbers are to be within their intervals in 95 % of all trials: each is in 1 - 0.05/6 (Bonferroni), half a side.
+_TAIL: Final = 0.05 / 6 / 2
+# The schedule was kept if of a thousand connects one was later than this share of the time that a port is out of use.
+_LATE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """`scale`: ports here over ports of the plan; `seconds`: how long it runs; `seed`: of the run on the kernel."""
+
+    setting: Setting
+    client_closes: bool
+    by_bind: bool
+    timestamps: bool
+    scale: float
+    seconds: float
+    seed: int
+    parity: bool
+
+    @property
+    def steady(self) -> bool:
+        """Whether connects come as a clock ticks, and last equally long."""
+        return all(not flow.pace.random and flow.hold.kind == "constant" for flow in self.setting.flows)
+
+    @property
+    def sysctls(self) -> dict[str, str]:
+        """What is set in the namespace, and nowhere else."""
+        taken_over = self.client_closes and self.setting.named
+        return {
+            "net.ipv4.ip_local_port_range": f"{_LOW} {_LOW + self.setting.ports - 1}",
+            "net.ipv4.tcp_timestamps": str(int(self.timestamps)),
+            # Both ends are on loopback here; where the plan's are not, 2 would be more than they get.
+            "net.ipv4.tcp_tw_reuse": str(int(taken_over)),
+            **({"net.ipv4.tcp_tw_reuse_delay": str(round(self.setting.blocked * 1000))} if taken_over else {}),
+        }
+
+
+class Numbers(NamedTuple):
+    """What one run came to.  `first_failure` is in seconds, infinite where there was none; rates are per second.
+
+    `carried`: connects that worked a second; `sustained`: the same in the second half; `waiting`: TIME-WAIT, mean of
+    the second half; `beyond_half`: the share of connects that found the first half of the ports in use.
+    """
+
+    carried: float
+    sustained: float
+    failing: float
+    first_failure: float
+    waiting: float
+    beyond_half: float
+
+
+class Row(NamedTuple):
+    """One number, foretold and measured.  `low`, `high`: between these it has to be; `error`: relative to foretold."""
+
+    name: str
+    foretold: float
+    low: float
+    high: float
+    measured: float
+
+    @property
+    def error(self) -> float:
+        """Relative; 0 where both are the same, infinite where only one is a number."""
+        if self.measured == self.foretold:
+            return 0.0
+        return (self.measured - self.foretold) / self.foretold if self.foretold else math.inf
+
+    @property
+    def holds(self) -> bool:
+        """Whether what was measured is where it was foretold to be."""
+        return self.low <= self.measured <= self.high
+
+
+class Validated(NamedTuple):
+    """How a trial ended.  `late`: seconds that one connect in a thousand came late; `kept`: the schedule was kept, so
+    that the rows say something of the forecast; `strange`: connects that failed otherwise than for want of a port."""
+
+    trial: Trial
+    rows: tuple[Row, ...]
+    late: float
+    kept: bool
+    strange: int
+    kernel: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether every number is where it was foretold to be."""
+        return all(row.holds for row in self.rows)
+
+
+def trial(
+    scene: Setting,
+    *,
+    client_closes: bool,
+    by_bind: bool = False,
+    timestamps: bool = True,
+    ports: int | None = None,
+    seconds: float | None = None,
+    seed: int = 1,
+) -> Trial:
+    """Scale a setting down to what this kernel can show.  Raises `UsageError` where it cannot."""
+    if seconds is None:
+        seconds = _long_enough(scene)
+    if not 0 < seconds <= MOST_SECONDS:
+        raise UsageError(f"a run of {seconds:g} s cannot be", f"up to {MOST_SECONDS:g} s")
+    if ports is None:
+        wanted = scene.ports * _CONNECTS / (scene.rate * seconds)
+        ports = min(scene.ports, max(PORTS, min(MOST_PORTS, math.ceil(wanted))))
+    ports += ports % 2 if scene.second else 0
+    scale = min(1.0, ports / scene.ports)
+    if scene.rate * scale > MOST_RATE:
+        ports = math.floor(scene.ports * MOST_RATE / scene.rate / 2) * 2
+        scale = ports / scene.ports
+        if ports < 2:
+            raise UsageError(
+                f"{scene.rate:,.0f} connects/s to {scene.ports:,} ports cannot be scaled down far enough",
+                f"one process makes up to {MOST_RATE:,.0f} connects/s",
+            )
+    flows = tuple(Flow(replace(pace, rate=pace.rate * scale), hold) for pace, hold in scene.flows)
+    first = ports // 2 if scene.second else ports
+    small = replace(scene, flows=flows, first=first, second=ports - first)
+    return Trial(
+        setting=small,
+        client_closes=client_closes,
+        by_bind=by_bind,
+        timestamps=timestamps,
+        scale=scale,
+        seconds=seconds,
+        seed=seed,
+        parity=bool(scene.second),
+    )
+
+
+def _long_enough(scene: Setting) -> float:
+    """Return how long it takes until ports have come back some times; of the kernel's minute, until they begin to."""
+    if scene.blocked >= scene.wait:
+        return 72.0
+    return min(60.0, max(20.0, 5 * scene.busy))
+
+
+def validate(what: Trial, tell: Callable[[float], None] = lambda _: None) -> Validated:
+    """Run a trial on this kernel, in a namespace that is gone afterwards; `tell` hears how many seconds are done.
+
+    Raises `UnavailableError` where namespaces or settings are not to be had.
+    """
+    run = _schedule(what)
+    looks = _looks(what)
+    source = "127.0.0.1"
+    plan = Plan((source,), ((_SERVER, _PORT),), what.client_closes, what.by_bind, looks)
+    with KernelHost() as host:
+        for name, value in what.sysctls.items():
+            host.set_sysctl(name, value)
+            if host.sysctl(name) is None:
+                raise UnavailableError(f"this kernel has no {name}", "the plan needs it: leave tw_reuse out")
+        host.load(plan, run.times.tobytes(), (run.closes - run.times).tobytes())
+        end = round(what.seconds * SECOND)
+        for upto in range(_SLICE, end + _SLICE, _SLICE):
+            host.load_run(min(upto, end))
+            tell(min(upto, end) / SECOND)
+        recorded = host.load_recorded()
+        kernel = host.circumstances()["kernel"]
+    errors = np.frombuffer(recorded.errors, np.int16)
+    ports = np.frombuffer(recorded.ports, np.uint16).astype(np.int64)
+    count = len(errors)
+    half = np.where(errors != OK, NONE, np.where((ports - _LOW) % 2 == 1, SECOND_HALF, 0))
+    waiting = [row[1] for row in recorded.looks]
+    measured = _numbers(what, run.times[:count], half.astype(np.uint8), waiting)
+    late = float(np.quantile(np.frombuffer(recorded.late, np.int64), 0.999)) / SECOND
+    strange = int(np.count_nonzero(errors == SLOW))
+    allowed = _LATE * max(what.setting.busy, 10 * MS / SECOND)
+    kept = late <= allowed and count == len(run.times)
+    return Validated(what, foretell(what, measured), late, kept, strange, kernel)
+
+
+def foretell(what: Trial, measured: Numbers) -> tuple[Row, ...]:
+    """Return each number beside what simulated runs of the same trial came to."""
+    runs = _STEADY_RUNS if what.steady else _RUNS
+    # Seeds of their own: the kernel's run must not foretell itself.
+    found = np.array([_simulated(what, what.seed + 1 + number) for number in range(runs)])
+    rows = []
+    for name, column, value in zip(Numbers._fields, found.T, measured, strict=True):
+        if name == "beyond_half" and not what.parity:
+            continue
+        mean = float(np.mean(column)) if np.isfinite(column).all() else float(np.median(column))
+        if what.steady:
+            room = TOLERANCE * abs(mean) if math.isfinite(mean) else 0.0
+            low, high = mean - room, mean + room
+        else:
+            ordered = np.sort(column)
+            low, high = float(ordered[int(_TAIL * runs)]), float(ordered[math.ceil((1 - _TAIL) * runs) - 1])
+        rows.append(Row(name, mean, low, high, value))
+    return tuple(rows)
+
+
+def _schedule(what: Trial) -> Connects:
+    """Return the connects of the kernel's run."""
+    parts = []
+    end = round(what.seconds * SECOND)
+    for run in what.setting.draw(what.seed):
+        count = int(np.searchsorted(run.times, end))
+        parts.append(run.part(0, count))
+        if count < len(run.times):
+            break
+    columns = zip(*parts, strict=True)
+    times, closes, frees, ends, steps, starts = (np.concatenate(column) for column in columns)
+    return Connects(times, closes, frees, ends, steps, starts)
+
+
+def _looks(what: Trial) -> tuple[int, ...]:
+    return tuple(round(what.seconds * SECOND * (number + 1) / (_LOOKS + 1)) for number in range(_LOOKS))
+
+
+def _simulated(what: Trial, seed: int) -> Numbers:
+    run = _schedule(replace(what, seed=seed))
+    ports = simulation.budget(what.setting, False)
+    decided: list[Decided] = []
+    waiting = []
+    begin = 0
+    for look in _looks(what):
+        end = int(np.searchsorted(run.times, look))
+        decided.append(ports.decide(run.part(begin, end)))
+        waiting.append(ports.look(look).waiting)
+        begin = end
+    decided.append(ports.decide(run.part(begin, len(run.times))))
+    return _numbers(what, run.times, np.concatenate([each.half for each in decided]), waiting)
+
+
+def _numbers(what: Trial, times: Times, half: NDArray[np.uint8], waiting: list[int]) -> Numbers:
+    failed = half == NONE
+    later = times >= what.seconds * SECOND / 2
+    first = np.flatnonzero(failed)
+    return Numbers(
+        carried=float(np.count_nonzero(~failed)) / what.seconds,
+        sustained=float(np.count_nonzero(~failed & later)) / (what.seconds / 2),
+        failing=float(failed.mean()) if len(failed) else 0.0,
+        first_failure=float(times[first[0]]) / SECOND if len(first) else math.inf,
+        waiting=float(np.mean(waiting[_LOOKS // 2 :])),
+        beyond_half=float((half >= SECOND_HALF).mean()) if len(half) else 0.0,
+    )
