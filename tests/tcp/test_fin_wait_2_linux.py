@@ -65,6 +65,28 @@ def test_a_timeout_above_60_s_is_first_spent_as_a_full_connection() -> None:
     play("linux", trace, State.FIN_WAIT_2, sysctls={"tcp_fin_timeout": 120})
 
 
+def test_what_is_above_60_s_is_spent_twice() -> None:
+    """Measured on 6.18: 64 s make 4 s of a socket and 4 s of a record; tcp_keepalive_timer(), net/ipv4/tcp_timer.c."""
+    trace = """
+        3.900  us: waiting = 0
+        4.500  us: waiting = 1
+        8.000  us  CLOSED
+        9.000  peer quiet
+    """
+    play("linux", trace, State.FIN_WAIT_2, sysctls={"tcp_fin_timeout": 64})
+
+
+def test_a_timeout_lowered_meanwhile_ends_the_full_connection_with_a_reset() -> None:
+    """The setting is read again when the timer fires, and nothing is above 60 s any more."""
+    trace = """
+        1.000  us: sysctl tcp_fin_timeout 60
+        4.000  us > peer  RST,ACK seq=2 ack=1
+        4.000  us  CLOSED
+        5.000  peer quiet
+    """
+    play("linux", trace, State.FIN_WAIT_2, sysctls={"tcp_fin_timeout": 64})
+
+
 def test_the_fin_starts_a_full_60_s_even_with_fin_timeout_0() -> None:
     trace = """
         0.100  peer > us  FIN,ACK seq=1 ack=2

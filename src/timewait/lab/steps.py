@@ -151,6 +151,15 @@ def transferred(host: "Host", sender: int, receiver: int, octets: int) -> None:
         got += len(data)
 
 
+def exchanged(host: "Host", pair: Pair) -> bool:
+    """Send a request and its response; return whether both were read."""
+    for sender, receiver in ((pair.client, pair.server), (pair.server, pair.client)):
+        must(host.send(sender, b"a line"), "sending")
+        if not must(host.receive(receiver), "receiving"):
+            return False
+    return True
+
+
 def filled(host: "Host", sender: int, most: int = 64 << 20) -> int:
     """Write until nothing more is taken, the peer not reading; return how many octets were."""
     written = 0

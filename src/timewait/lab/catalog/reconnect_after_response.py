@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from timewait.clock import MS, Duration
 from timewait.endpoint import Endpoint
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import CLIENT, SERVER, at_port, listen, must, opened, result, state, tried
+from timewait.lab.steps import CLIENT, SERVER, at_port, exchanged, listen, opened, result, state, tried
 
 if TYPE_CHECKING:
     from timewait.lab.host import Host
@@ -42,11 +42,9 @@ def _reconnected(host: "Host", listener: int, first: Endpoint, pause: Duration) 
     """
     for at in range(_ATTEMPTS):
         source = at_port(first, first.port + at)
-        client, server = opened(host, listener, source=source)
-        for sender, receiver in ((client, server), (server, client)):
-            must(host.send(sender, b"a line"), "sending")
-            must(host.receive(receiver), "receiving")
-        closing = host.close(client)
+        pair = opened(host, listener, source=source)
+        exchanged(host, pair)
+        closing = host.close(pair.client)
         host.wait(pause)
         stands = state(host, source.port, SERVER.port)
         again = tried(host, listener, source=source)
