@@ -30,6 +30,13 @@ CLAIM = Claim(
             "there are timestamps, or each connection is short and slow (claim 15)",
         )._replace(worlds=("engine",)),
         bound(
+            "After a fast transfer without timestamps too",
+            "transfer-outruns-clock",
+            "the SYN had to be sent again",
+            equals(False),
+            "there are timestamps, or each connection is short and slow (claim 15)",
+        ),
+        bound(
             "With a full accept queue too: connect() within 200 ms",
             "accept-queue-full",
             "connect() within 200 ms",

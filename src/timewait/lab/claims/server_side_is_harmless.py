@@ -1,5 +1,6 @@
 """Server-side TIME-WAIT is harmless."""
 
+from timewait.clock import SECOND
 from timewait.lab.claim import Claim, at_most, bound, equals, essential, note
 
 CLAIM = Claim(
@@ -38,6 +39,21 @@ CLAIM = Claim(
             equals(False),
             "clients use timestamps, or their connections are short and slow (claim 15)",
         )._replace(worlds=("engine",)),
+        bound(
+            "One that sent 200 MB at once and was closed by the server comes back: its SYN had to be repeated",
+            "transfer-outruns-clock",
+            "the SYN had to be sent again",
+            equals(False),
+            "clients use timestamps, or their connections are short and slow (claim 15)",
+        ),
+        bound(
+            "A client of a service that is gone is refused at once (tcp_rfc1337 = 1): after",
+            "nobody-listens",
+            "after",
+            at_most(SECOND),
+            "tcp_rfc1337 is 0",
+            rfc1337="1",
+        ),
         note(
             "A connect to a port whose service is gone is refused at once, as anywhere",
             "nobody-listens",
