@@ -49,6 +49,15 @@ def test_the_initial_window_is_three_segments_and_grows_by_one_for_each_ack() ->
     play("rfc9293", trace, EST)
 
 
+@pytest.mark.parametrize(("profile", "more"), [("rfc9293", 4), ("freebsd", 5), ("linux", 6)])
+def test_one_ack_opens_the_window_in_slow_start_by_what_it_covers_up_to_the_limit(profile: str, more: int) -> None:
+    """RFC 5681 section 3.1: one segment an ACK; RFC 3465 section 2.2: L = 2; Linux tcp_slow_start(): no limit."""
+    sent = [f"0.000  us > peer  ACK seq={1 + 1460 * each} ack=1 len=1460" for each in range(3)]
+    then = [f"0.100  us > peer  ACK seq={1 + 1460 * each} ack=1 len=1460" for each in range(3, 3 + more)]
+    ack = "0.100  peer > us  ACK seq=1 ack=4381"
+    play(profile, "\n".join(["0.000  us: send 20000 = 20000", *sent, ack, *then]), EST, initial_cwnd=3)
+
+
 def test_three_duplicate_acks_send_the_first_segment_again_at_once() -> None:
     """RFC 5681 section 3.2, RFC 6582: fast retransmit, a partial ACK sends the next hole, a full one ends it."""
     sent = "\n".join(f"0 us > peer ACK seq={1 + 1460 * each} ack=1 len=1460" for each in range(6))

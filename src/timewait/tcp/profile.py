@@ -323,6 +323,8 @@ class Profile:
     send_buffer: int = 65536
     initial_cwnd: int = 3
     """Segments."""
+    slow_start_limit: int | None = 1
+    """By how many segments one ACK opens the congestion window at most in slow start; None: by all it acknowledges."""
     sender_default_mss: int = 536
 
     # --- Timers

@@ -245,10 +245,11 @@ def _advance(conn: Connection, ack: int, acked: int, now: Instant, out: list[Eve
 
 
 def _grow(conn: Connection, acked: int) -> None:
-    """Slow start, then congestion avoidance.  RFC 5681 section 3.1 (octets counted, limit one segment an ACK)."""
+    """Slow start, then congestion avoidance, octets counted.  RFC 5681 section 3.1; the limit: RFC 3465 section 2.2."""
     mss = conn.mss
     if conn.cwnd < conn.ssthresh:
-        conn.cwnd += min(acked, mss)
+        limit = conn.shared.profile.slow_start_limit
+        conn.cwnd += acked if limit is None else min(acked, limit * mss)
     else:
         conn.cwnd += max(mss * mss // conn.cwnd, 1)
 

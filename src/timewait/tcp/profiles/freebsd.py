@@ -77,6 +77,7 @@ PROFILE: Final[Profile] = derive(
             "recalled, not looked up: as FreeBSD was seen to answer, not run here: 65536 rounded up to 45 segments",
         ),
         "initial_cwnd": (10, "read: tcp_initcwnd_segments, sys/netinet/tcp_input.c"),
+        "slow_start_limit": (2, "documented: net.inet.tcp.abc_l_var of tcp(4)"),
         "rto_initial": (
             SECOND,
             "read: TCPTV_RTOBASE, sys/netinet/tcp_timer.h",

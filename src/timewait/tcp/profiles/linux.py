@@ -86,6 +86,7 @@ PROFILE: Final[Profile] = derive(
         "window_rounds_up": (True, "read: __tcp_select_window(), net/ipv4/tcp_output.c"),
         "receive_buffer": (64240, "measured: the window of a SYN on Ethernet, 44 segments"),
         "initial_cwnd": (10, "read: TCP_INIT_CWND, include/net/tcp.h; RFC 6928"),
+        "slow_start_limit": (None, "read: tcp_slow_start(), net/ipv4/tcp_cong.c: every segment acknowledged counts"),
         "rto_min": (200 * MS, "read: TCP_RTO_MIN, include/net/tcp.h"),
         "rto_max": (120 * SECOND, "read: TCP_RTO_MAX, include/net/tcp.h"),
         "data_retries": (15, "read: TCP_RETR2, include/net/tcp.h"),
