@@ -9,7 +9,7 @@ from enum import Enum
 from ipaddress import ip_address
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
-from timewait.clock import MS, SECOND, US, Instant
+from timewait.clock import MS, SECOND, US, Duration, Instant
 from timewait.endpoint import written
 from timewait.tcp.events import Dropped, Entered, Failed
 from timewait.wire import packet
@@ -70,14 +70,18 @@ Entry: TypeAlias = Moved | Happened | Called
 
 
 class Trace:
-    """Entries in the order in which they happened.  `names`: packed address -> host, for printing."""
+    """Entries in the order in which they happened.  `names`: packed address -> host, for printing.
 
-    __slots__ = ("entries", "names", "zero")
+    `epoch`: what has to be added to a time for nanoseconds since 1970; 0 where time is virtual.
+    """
+
+    __slots__ = ("entries", "epoch", "names", "zero")
 
     def __init__(self, zero: Instant = 0) -> None:
         self.entries: list[Entry] = []
         self.names: dict[bytes, str] = {}
         self.zero = zero
+        self.epoch: Duration = 0
 
     def segments(self, *fates: Fate) -> list[Segment]:
         """Return the segments that met one of these fates; those that a stack sent where none is given."""
@@ -121,7 +125,7 @@ class Trace:
             for entry in self.entries
             if isinstance(entry, Happened) and isinstance(entry.event, Dropped)
         }
-        writer = Writer(file, "virtual time: it begins in 1970")
+        writer = Writer(file, "" if self.epoch else "virtual time: it begins in 1970")
         numbers: dict[str, int] = {}
         for entry in self.entries:
             if not isinstance(entry, Moved):
@@ -136,7 +140,7 @@ class Trace:
             if at is not None and not arrives:
                 words = []  # the sender's host does not know what becomes of it
             comment = "; ".join(word for word in words if word)
-            writer.write(entry.time, packet.build(entry.segment), numbers[name], comment)
+            writer.write(entry.time + self.epoch, packet.build(entry.segment), numbers[name], comment)
 
 
 def flag_names(flags: int) -> str:

@@ -5,13 +5,16 @@ Knows what becomes of a segment and when copies of it arrive.  Leaves the clock 
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from timewait.clock import SECOND, Duration, Instant
 from timewait.sim.faults import Act, Fault
 from timewait.trace import Fate
 from timewait.wire import packet
 from timewait.wire.segment import Segment
+
+# What travels: a segment, or in real time a packet as it came, where nobody has to look into it.
+Load: TypeAlias = Segment | bytes
 
 # More than any IP and TCP headers with all their options (60 + 60): below, a segment's size need not be summed up.
 _HEADERS = 120
@@ -40,10 +43,10 @@ PERFECT = Conditions()
 
 
 class Arrival(NamedTuple):
-    """A segment due at the far end."""
+    """What is due at the far end."""
 
     time: Instant
-    segment: Segment
+    load: Load
 
 
 class Carried(NamedTuple):
@@ -57,7 +60,10 @@ class Carried(NamedTuple):
 
 @dataclass(slots=True)
 class Link:
-    """One direction of a link, to the host named `far`.  Faults come first, in order; the first that hits decides."""
+    """One direction of a link, to the host named `far`.  Faults come first, in order; the first that hits decides.
+
+    `lost` and `late` count what its conditions did.
+    """
 
     name: str
     far: str
@@ -65,37 +71,47 @@ class Link:
     conditions: Conditions = PERFECT
     faults: list[Fault] = field(default_factory=list)
     free_at: Instant = 0
+    lost: int = 0
+    late: int = 0
 
-    def carry(self, segment: Segment, now: Instant) -> Carried:
-        """Put a segment on the link."""
+    @property
+    def plain(self) -> bool:
+        """Whether everything just travels, at once."""
+        return self.conditions is PERFECT and not self.faults
+
+    def carry(self, load: Load, now: Instant) -> Carried:
+        """Put a segment on the link; a bare packet travels too, and is picked by no fault."""
         conditions = self.conditions
-        if len(segment.payload) + _HEADERS > conditions.mtu and len(packet.build(segment)) > conditions.mtu:
+        if _at_most(load) > conditions.mtu and _size(load) > conditions.mtu:
             return Carried(Fate.LOST, f"larger than the MTU of {conditions.mtu}", too_large=True)
-        for fault in self.faults:
-            if fault.hit(segment):
-                return self._befall(fault, segment, now)
+        if not isinstance(load, bytes):
+            for fault in self.faults:
+                if fault.hit(load):
+                    return self._befall(fault, load, now)
         if conditions is PERFECT:
-            return Carried(Fate.SENT, "", (Arrival(now, segment),))
-        return self._travel(segment, now)
+            return Carried(Fate.SENT, "", (Arrival(now, load),))
+        return self._travel(load, now)
 
-    def _travel(self, segment: Segment, now: Instant) -> Carried:
+    def _travel(self, load: Load, now: Instant) -> Carried:
         conditions = self.conditions
         chance = self.chance
         if conditions.loss and chance.random() < conditions.loss:
+            self.lost += 1
             return Carried(Fate.LOST)
         if conditions.rate:
             start = max(now, self.free_at)
             if start - now > conditions.patience:
                 return Carried(Fate.LOST, "the queue is full")
-            self.free_at = start + len(packet.build(segment)) * 8 * SECOND // conditions.rate
+            self.free_at = start + _size(load) * 8 * SECOND // conditions.rate
             now = self.free_at
         at = now + conditions.delay
         if conditions.reordering and chance.random() < conditions.reordering:
-            return Carried(Fate.LATE, "", (Arrival(at + chance.randint(0, conditions.lateness), segment),))
+            self.late += 1
+            return Carried(Fate.LATE, "", (Arrival(at + chance.randint(0, conditions.lateness), load),))
         if conditions.duplication and chance.random() < conditions.duplication:
-            copy = Arrival(at + chance.randint(0, conditions.lateness), segment)
-            return Carried(Fate.DUPLICATED, "", (Arrival(at, segment), copy))
-        return Carried(Fate.SENT, "", (Arrival(at, segment),))
+            copy = Arrival(at + chance.randint(0, conditions.lateness), load)
+            return Carried(Fate.DUPLICATED, "", (Arrival(at, load), copy))
+        return Carried(Fate.SENT, "", (Arrival(at, load),))
 
     def _befall(self, fault: Fault, segment: Segment, now: Instant) -> Carried:
         at = now + self.conditions.delay
@@ -112,3 +128,13 @@ class Link:
             case Act.ALTER:
                 assert fault.change is not None
                 return Carried(Fate.ALTERED, "", (Arrival(at, fault.change(segment)),))
+
+
+def _at_most(load: Load) -> int:
+    """Return a size that this is not above, found quickly."""
+    return len(load) if isinstance(load, bytes) else len(load.payload) + _HEADERS
+
+
+def _size(load: Load) -> int:
+    """Return how many octets of IP this is."""
+    return len(load if isinstance(load, bytes) else packet.build(load))
