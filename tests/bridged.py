@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from needs import require_tun
-from timewait.clock import SECOND
+from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint, written
 from timewait.lab.bridge import Bridge
-from timewait.lab.impairment import Fate
 from timewait.lab.kernel import KernelHost
 from timewait.lab.program import Program
 from timewait.lab.programs import Channel
+from timewait.sim.link import PERFECT, Conditions
 from timewait.system.tun import TunSetup
 from timewait.tcp import profiles
 from timewait.tcp.connection import Options
 from timewait.tcp.events import Errno
 from timewait.tcp.stack import Stack
-from timewait.wire.pcapng import Writer
 
 
 class Family(NamedTuple):
@@ -39,6 +38,8 @@ class Family(NamedTuple):
 
 V4 = Family("192.0.2.1", "192.0.2.2")
 V6 = Family("2001:db8::1", "2001:db8::2")
+# What befalls 1 % of the packets in either direction: they are lost, or late by up to a millisecond.
+ROUGH = Conditions(loss=0.01, reordering=0.01, lateness=MS)
 BULK = Options(send_buffer=1 << 20, receive_buffer=1 << 20)
 
 
@@ -73,15 +74,15 @@ class World(NamedTuple):
 
 @contextlib.contextmanager
 def world(
-    *, offload: bool = False, fate: Fate | None = None, profile: str = "linux", capture: Writer | None = None
+    *, offload: bool = False, conditions: Conditions = PERFECT, seed: int = 0, traced: bool = False
 ) -> Iterator[World]:
     require_tun()
     with KernelHost() as host:
         device = host.open_tun(TunSetup([(V4.kernel, 24), (V6.kernel, 64)], offload=offload))
         with contextlib.closing(device):
             addresses = [ip_address(family.engine).packed for family in (V4, V6)]
-            stack = Stack(profiles.get(profile), addresses, secret=b"tests", chance=random.Random(1))
-            bridge = Bridge(device, stack, fate=fate, capture=capture)
+            stack = Stack(profiles.get("linux"), addresses, secret=b"tests", chance=random.Random(1))
+            bridge = Bridge(device, stack, conditions=conditions, seed=seed, traced=traced)
             host.idle = bridge.wait_for
             yield World(host, bridge)
 

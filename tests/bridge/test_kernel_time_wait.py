@@ -5,47 +5,26 @@ RFC 9293 section 3.10.7.4; Linux: tcp_timewait_state_process(), net/ipv4/tcp_min
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import pytest
 
 from bridged import V4, V6, Family, World, world
-from timewait.clock import MS, SECOND, Duration
+from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint
 from timewait.lab.program import Program
 from timewait.lab.programs import Channel
+from timewait.sim import faults
 from timewait.tcp.events import Entered, Errno, Event
 from timewait.tcp.states import State
-from timewait.wire import packet
 from timewait.wire.segment import ACK, FIN, RST, SYN, MaximumSegmentSize, Segment
 from timewait.wire.seq import MASK
 
 FAMILIES = pytest.mark.parametrize("family", [V4, V6], ids=["IPv4", "IPv6"])
 PORT = 7000
 SOURCE = 40_000
-
-
-@dataclass
-class Wiretap:
-    """A link that records segments and loses those that `loses` picks."""
-
-    loses: Callable[[Segment, bool], bool] = lambda segment, from_kernel: False
-    from_kernel: list[Segment] = field(default_factory=list)
-    from_engine: list[Segment] = field(default_factory=list)
-
-    def __call__(self, data: bytes, from_kernel: bool) -> Duration | None:
-        with contextlib.suppress(Exception):
-            segment = packet.parse(data)
-            (self.from_kernel if from_kernel else self.from_engine).append(segment)
-            if self.loses(segment, from_kernel):
-                return None
-        return 0
-
-    def clear(self) -> None:
-        self.from_kernel.clear()
-        self.from_engine.clear()
 
 
 class Client(Program):
@@ -73,7 +52,6 @@ class Waiting:
     """
 
     both: World
-    tap: Wiretap
     family: Family
     listener: int
     ours: int = 0
@@ -84,16 +62,22 @@ class Waiting:
         options = (MaximumSegmentSize(1440),) if flags & SYN else ()
         return Segment(source, SOURCE, destination, PORT, seq & MASK, ack & MASK, flags, 64_000, options)
 
+    def sent(self, name: str) -> list[Segment]:
+        """Return what an end has sent so far, whatever became of it."""
+        trace = self.both.bridge.network.trace
+        assert trace is not None
+        return [each.segment for each in trace.sent() if each.host == name]
+
     def answers(self, segment: Segment) -> list[tuple[int, int, int]]:
         """Inject a segment; return flags, seq and ack of what the kernel says, none of which reaches the engine.
 
         The kernel takes a packet in the write that injects it, so its answer stands ready by then.
         """
-        self.tap.clear()
-        self.tap.loses = lambda _, from_kernel: from_kernel
+        before = len(self.sent("kernel"))
+        self.both.bridge.from_kernel.faults.append(faults.lose(faults.every, times=None))
         self.both.bridge.inject(segment)
-        self.both.bridge.run(lambda: bool(self.tap.from_kernel), limit=50 * MS)
-        return [(each.flags, each.seq, each.ack) for each in self.tap.from_kernel]
+        self.both.bridge.run(lambda: len(self.sent("kernel")) > before, limit=50 * MS)
+        return [(each.flags, each.seq, each.ack) for each in self.sent("kernel")[before:]]
 
     def state(self) -> str:
         """Return the kernel's state of the four-tuple."""
@@ -102,21 +86,24 @@ class Waiting:
 
 
 @contextlib.contextmanager
-def waiting(
-    family: Family, timestamps: bool = False, loses: Callable[[Segment, bool], bool] | None = None
-) -> Iterator[Waiting]:
+def waiting(family: Family, timestamps: bool = False, loses: faults.Fault | None = None) -> Iterator[Waiting]:
     """Open, exchange nothing, close from the kernel's side, and let the engine close too."""
-    tap = Wiretap()
-    if loses is not None:
-        tap.loses = loses
-    with world(fate=tap) as both:
+    with world(traced=True) as both:
         host, bridge = both
+        if loses is not None:
+            bridge.from_kernel.faults.append(loses)
         host.set_sysctl("net.ipv4.tcp_timestamps", "1" if timestamps else "0")
         listener = host.listen(Endpoint(family.kernel, PORT)).value
         gone: list[Event] = []
-        bridge.programs.watch = lambda event: (
-            gone.append(event) if isinstance(event, Entered) and event.state is State.CLOSED else None
-        )
+        record = bridge.programs.watch
+        assert record is not None
+
+        def watch(event: Event) -> None:
+            record(event)
+            if isinstance(event, Entered) and event.state is State.CLOSED:
+                gone.append(event)
+
+        bridge.programs.watch = watch
         client = Client()
         bridge.programs.connect(Endpoint(family.kernel, PORT), client, source=Endpoint(family.engine, SOURCE))
         accepted = host.accept(listener)
@@ -124,8 +111,10 @@ def waiting(
         host.close(accepted.value)
         assert bridge.run(lambda: bool(gone), limit=5 * SECOND), client.happened
         assert client.happened == ["opened", "ended"]
-        last = tap.from_engine[-1]
-        yield Waiting(both, tap, family, listener, (last.seq + 1) & MASK, last.ack)
+        wait = Waiting(both, family, listener)
+        last = wait.sent("engine")[-1]
+        wait.ours, wait.theirs = (last.seq + 1) & MASK, last.ack
+        yield wait
 
 
 @FAMILIES
@@ -138,19 +127,13 @@ def test_the_kernel_that_closed_first_waits_and_the_engine_does_not(family: Fami
 @FAMILIES
 def test_a_fin_sent_again_is_acknowledged_from_time_wait(family: Family) -> None:
     """The kernel's last ACK is lost; our FIN comes again after the timeout, and only TIME-WAIT can answer it."""
-    lost: list[Segment] = []
-
-    def last_ack(segment: Segment, from_kernel: bool) -> bool:
-        if not lost and from_kernel and segment.flags == ACK:
-            lost.append(segment)
-            return True
-        return False
-
-    with waiting(family, loses=last_ack) as wait:
-        fins = [each for each in wait.tap.from_engine if each.flags & FIN]
+    lost = faults.lose(faults.pure_ack, times=1)
+    with waiting(family, loses=lost) as wait:
+        fins = [each for each in wait.sent("engine") if each.flags & FIN]
         assert len(fins) == 2
         assert fins[0] == fins[1]
-        assert wait.tap.from_kernel[-1] == lost[0]
+        assert lost.hits == 1
+        assert wait.sent("kernel")[-1] == wait.sent("kernel")[-2]
         assert wait.state() == "TIME-WAIT"
 
 
@@ -220,11 +203,11 @@ def test_with_rfc_1337_no_reset_ends_the_wait(family: Family) -> None:
 def test_an_old_duplicate_assassinates_the_wait(family: Family) -> None:
     """RFC 1337 figure 1: the ACK that an old duplicate draws meets nobody, and the RST for it ends the wait."""
     with waiting(family) as wait:
-        wait.tap.clear()
         old = wait.segment(ACK, wait.ours - 1000, wait.theirs)._replace(payload=b"old")
+        before = [len(wait.sent(name)) for name in ("kernel", "engine")]
         wait.both.bridge.inject(old)
         reset = wait.segment(RST, wait.ours)._replace(window=0)
-        assert wait.both.bridge.run(lambda: wait.tap.from_engine[-1].flags == RST, limit=SECOND)
-        assert [each.flags for each in wait.tap.from_kernel] == [ACK]
-        assert wait.tap.from_engine == [old, reset]
-        assert wait.state() == "CLOSED"
+        assert wait.both.bridge.run(lambda: wait.sent("engine")[-1].flags == RST, limit=SECOND)
+        assert [each.flags for each in wait.sent("kernel")[before[0] :]] == [ACK]
+        assert wait.sent("engine")[before[1] :] == [old, reset]
+        assert wait.both.bridge.run(lambda: wait.state() == "CLOSED", limit=SECOND)

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from bridged import BULK, V4, V6, Family, Web, World, body, digest, fetch, served, world
+from bridged import BULK, ROUGH, V4, V6, Family, Web, World, body, digest, fetch, served, world
 from needs import require_program
 from timewait.endpoint import Endpoint
-from timewait.lab.impairment import Impairment
+from timewait.sim.link import PERFECT
 
 LARGE = 100_000_000
-ROUGH = 20_000_000
+MEDIUM = 20_000_000
 FAMILIES = pytest.mark.parametrize("family", [V4, V6], ids=["IPv4", "IPv6"])
+
+
+def lost(both: World) -> int:
+    return both.bridge.to_kernel.lost + both.bridge.from_kernel.lost
 
 
 def by_curl(at: World, family: Family, content: bytes) -> str:
@@ -36,23 +40,22 @@ def test_curl_fetches_100_mb_from_the_engine(family: Family) -> None:
 
 @FAMILIES
 def test_curl_fetches_through_a_link_that_loses_and_reorders(family: Family) -> None:
-    link = Impairment(loss=0.01, reordering=0.01, seed=3)
-    with world(fate=link) as both:
-        assert by_curl(both, family, body(ROUGH)) == digest(body(ROUGH))
-        assert link.lost > 50
-        assert link.held > 50
+    with world(conditions=ROUGH, seed=3) as both:
+        assert by_curl(both, family, body(MEDIUM)) == digest(body(MEDIUM))
+        assert lost(both) > 50
+        assert both.bridge.to_kernel.late + both.bridge.from_kernel.late > 50
         assert both.bridge.stack.counters["RetransSegs"] > 0
 
 
 def test_curl_fetches_super_segments_through_a_link_that_loses() -> None:
     """Each packet lost is up to 64 KB of text."""
-    with world(offload=True, fate=Impairment(loss=0.01, reordering=0.01, seed=3)) as both:
-        assert by_curl(both, V4, body(ROUGH // 4)) == digest(body(ROUGH // 4))
+    with world(offload=True, conditions=ROUGH, seed=3) as both:
+        assert by_curl(both, V4, body(MEDIUM // 4)) == digest(body(MEDIUM // 4))
 
 
 @FAMILIES
 def test_the_engine_fetches_from_pythons_http_server(family: Family, tmp_path: Path) -> None:
-    name, expected = served(tmp_path, ROUGH)
+    name, expected = served(tmp_path, MEDIUM)
     command = [sys.executable, "-u", "-m", "http.server", "8000", "--bind", family.kernel, "--directory", str(tmp_path)]
     with (
         world(offload=True) as both,
@@ -61,7 +64,7 @@ def test_the_engine_fetches_from_pythons_http_server(family: Family, tmp_path: P
         assert server.stdout is not None
         assert both.bridge.wait_for(server.stdout.fileno()), "http.server did not start"
         got = fetch(both.bridge, Endpoint(family.kernel, 8000), name)
-    assert (got.error, got.status, got.size, got.digest) == (None, "HTTP/1.0 200 OK", ROUGH, expected)
+    assert (got.error, got.status, got.size, got.digest) == (None, "HTTP/1.0 200 OK", MEDIUM, expected)
 
 
 NGINX = """
@@ -90,13 +93,16 @@ def nginx(folder: Path) -> list[str]:
 def test_the_engine_fetches_from_nginx(family: Family, rough: bool, tmp_path: Path) -> None:
     folder = tmp_path / "www"
     folder.mkdir()
-    name, expected = served(folder, ROUGH)
+    name, expected = served(folder, MEDIUM)
     command = nginx(tmp_path)
-    link = Impairment(loss=0.01, reordering=0.01, seed=4) if rough else None
-    with world(offload=not rough, fate=link) as both, both.running(*command, stderr=subprocess.DEVNULL):
+    conditions = ROUGH if rough else PERFECT
+    with (
+        world(offload=not rough, conditions=conditions, seed=4) as both,
+        both.running(*command, stderr=subprocess.DEVNULL),
+    ):
         got = fetch(both.bridge, Endpoint(family.kernel, 8080), name)
-    assert (got.error, got.status, got.size, got.digest) == (None, "HTTP/1.1 200 OK", ROUGH, expected)
-    assert link is None or link.lost > 50
+        assert not rough or lost(both) > 50
+    assert (got.error, got.status, got.size, got.digest) == (None, "HTTP/1.1 200 OK", MEDIUM, expected)
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

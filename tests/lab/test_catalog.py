@@ -6,18 +6,19 @@ from functools import cache
 
 import pytest
 
-from needs import require_namespaces
+from needs import require_namespaces, require_tun
 from timewait.clock import SECOND
 from timewait.lab import catalog
 from timewait.lab.agreement import Agreement
-from timewait.lab.scenario import ENGINE, KERNEL, Scenario
-from timewait.lab.trial import Result, Trial, Trials
+from timewait.lab.scenario import BRIDGE, ENGINE, KERNEL, Scenario
+from timewait.lab.trial import Result, Trial, Trials, trials
 from timewait.tcp import profiles
 
 # A kernel's minute is a minute: the scenarios that wait for one are run where somebody asks for it.
 SLOW = 10 * SECOND
 EVERY = catalog.every()
-IN_BOTH = [each for each in EVERY if set(each.worlds) == {ENGINE, KERNEL}]
+IN_BOTH = [each for each in EVERY if {ENGINE, KERNEL} <= set(each.worlds)]
+BRIDGED = [each for each in EVERY if BRIDGE in each.worlds]
 
 
 def ids(scenario: Scenario) -> str:
@@ -116,6 +117,22 @@ def test_this_kernel_comes_out_as_foretold(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", [each for each in IN_BOTH if each.lasts < SLOW], ids=ids)
 def test_this_kernel_and_the_engine_agree(scenario: Scenario) -> None:
     check_agreement(scenario, kernel(slow=False)[scenario.name])
+
+
+@cache
+def bridged() -> dict[tuple[str, str], Result]:
+    """The bridge's results, each host the engine once, all side by side."""
+    require_tun()
+    asked = [trial for each in BRIDGED if each.lasts < SLOW for trial in trials(each, BRIDGE, each.settings({}))]
+    return {(each.trial.scenario.name, each.trial.engine): each for each in Trials().perform_all(asked)}
+
+
+@pytest.mark.parametrize("scenario", [each for each in BRIDGED if each.lasts < SLOW], ids=ids)
+def test_across_the_bridge_it_comes_out_the_same_whichever_end_is_ours(scenario: Scenario) -> None:
+    for host in scenario.hosts:
+        result = bridged()[scenario.name, host]
+        check(result)
+        check_agreement(scenario, result)
 
 
 @pytest.mark.timeout(400)

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from timewait.cli.states import width
 from timewait.errors import Exit, UsageError
 from timewait.lab import catalog
-from timewait.lab.scenario import ENGINE, KERNEL, Scenario, tagged
+from timewait.lab.scenario import ENGINE, KERNEL, WORLDS, Scenario, tagged
 
 if TYPE_CHECKING:
     from timewait.lab.trial import Result, Trial, Trials
@@ -101,11 +101,11 @@ def show(name: str, as_json: bool) -> int:
 
 @lab.command(epilog=_RUN_EPILOG)
 @click.argument("name", nargs=-1, required=True, type=_Name())
-@click.option("--world", type=click.Choice([ENGINE, KERNEL, "all"]), default="all", show_default=True, help="Where.")
+@click.option("--world", type=click.Choice([*WORLDS, "all"]), default="all", show_default=True, help="Where.")
 @_PROFILE
 @click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="A parameter of the scenario; see lab show.")
 @_SEED
-@click.option("--pcap", metavar="FILE", type=click.Path(dir_okay=False), help="Write the engine's segments as pcapng.")
+@click.option("--pcap", metavar="FILE", type=click.Path(dir_okay=False), help="Write the segments as pcapng.")
 @_JSON
 def run(
     name: tuple[str, ...],
@@ -123,15 +123,16 @@ def run(
     asked = [catalog.get(each) for each in dict.fromkeys(name)]
     if given and len(asked) > 1:
         raise UsageError("--set is about one scenario's parameters", "run that one alone")
-    if pcap is not None and world != ENGINE:
-        raise UsageError("--pcap has the engine's segments alone", "add --world engine")
     trials = []
     for scenario in asked:
         worlds = [each for each in scenario.worlds if world in (each, "all")]
         if not worlds:
-            has = scenario.worlds[0]
-            raise UsageError(f"{scenario.name} can be shown by the {has} alone", f"try: --world {has}")
-        trials += [_trial(scenario, each, profile, seed, _pairs(given)) for each in worlds]
+            has = " or ".join(scenario.worlds)
+            raise UsageError(f"{scenario.name} cannot be shown by the {world}", f"try: --world {has}")
+        for each in worlds:
+            trials += _trials(scenario, each, profile, seed, _pairs(given))
+    if pcap is not None and not any(trial.recorded for trial in trials):
+        raise UsageError("--pcap: a kernel's own loopback is not recorded", "add --world engine")
     if pcap is None:
         results = _perform(Trials(), trials)
     else:
@@ -165,7 +166,10 @@ def compare(tag: str | None, profile: str, seed: int, as_json: bool) -> int:
     asked = [each for each in tagged(catalog.every(), tag) if {ENGINE, KERNEL} <= set(each.worlds)]
     if not asked:
         raise UsageError(f"no scenario tagged {tag!r} can be shown by both worlds", "see lab list --tag")
-    trials = [_trial(scenario, world, profile, seed, {}) for scenario in asked for world in (KERNEL, ENGINE)]
+    trials: list[Trial] = []
+    for scenario in asked:
+        for world in (KERNEL, ENGINE):
+            trials += _trials(scenario, world, profile, seed, {})
     results = _perform(Trials(), trials)
     found = [Agreement(*results[at : at + 2]) for at in range(0, len(results), 2)]
     if all(each.kernel.error for each in found) and (cannot := report.unavailable([each.kernel for each in found])):
@@ -175,11 +179,11 @@ def compare(tag: str | None, profile: str, seed: int, as_json: bool) -> int:
     return Exit.OK if fine else Exit.FAILED
 
 
-def _trial(scenario: Scenario, world: str, profile: str, seed: int, given: dict[str, str]) -> "Trial":
-    from timewait.lab.trial import Trial
+def _trials(scenario: Scenario, world: str, profile: str, seed: int, given: dict[str, str]) -> "list[Trial]":
+    from timewait.lab.trial import trials
     from timewait.tcp.profiles import get
 
-    return Trial(scenario, scenario.settings(given), world, get(profile).name, seed)
+    return trials(scenario, world, scenario.settings(given), get(profile).name, seed)
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, str]:

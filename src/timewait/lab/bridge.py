@@ -4,7 +4,7 @@ A `lab.live` network of two ends.  What is done with a connection is for `progra
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -34,12 +34,11 @@ class ProgramNode(Node):
     def arrive(self, network: Network, segment: Segment) -> None:
         """See `End.arrive`; what is for other addresses is nobody's here."""
         if segment.destination in self.addresses:
-            self.programs.take(self.stack.receive(segment, network.now))
-            self.flush(network)
+            super().arrive(network, segment)
 
-    def expire(self, network: Network) -> None:
-        """See `Node.expire`."""
-        self.programs.take(self.stack.expire(network.now))
+    def take(self, network: Network, events: Iterable[Event]) -> None:
+        """See `Node.take`: it is for the programs."""
+        self.programs.take(events)
         self.flush(network)
 
     def flush(self, network: Network) -> None:

@@ -106,6 +106,7 @@ class EngineHost:
     def interrupt(self) -> None:
         """Make the call under way, or else the next one, raise `InterruptedCallError`.  Safe in a signal handler."""
         self._interrupted = True
+        self.network.interrupt()
 
     # -- how calls are made --------------------------------------------------------------------------------------------
 

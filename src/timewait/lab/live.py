@@ -88,13 +88,8 @@ class Port(End):
 class Lateness(NamedTuple):
     """How well the schedule was kept: how many deliveries came more than `TOLERANCE` late, the worst by how much."""
 
-    count: int = 0
+    deliveries: int = 0
     worst: Duration = 0
-
-    def __str__(self) -> str:
-        if not self.count:
-            return "kept the schedule"
-        return f"could not keep the schedule: {self.count} deliveries late, by up to {readable(self.worst)}"
 
 
 class LiveNetwork(Network):
@@ -115,6 +110,12 @@ class LiveNetwork(Network):
     def now(self) -> Instant:
         """The time, read from the clock."""
         return self.clock()
+
+    @property
+    def behind(self) -> str:
+        """See `Network.behind`."""
+        count, worst = self.lateness
+        return f"not kept: {count} deliveries late, by up to {readable(worst)}" if count else ""
 
     def attach(self, name: str, device: Device, addresses: Iterable[bytes]) -> Port:
         """Add a kernel's end.  The device is closed with the network."""
@@ -216,7 +217,7 @@ class LiveNetwork(Network):
             if alike:
                 far.pass_on(data)  # type: ignore[attr-defined]
             else:
-                self._take_in(far, data)
+                self._take_in(port, far, data)
             return
         if alike and self.trace is None and not link.faults:
             self._carry(link, data)
@@ -227,7 +228,7 @@ class LiveNetwork(Network):
             if alike:
                 self._carry(link, data)
             else:
-                self._take_in(far, data)
+                self._take_in(port, far, data)
             return
         self.send(port, segment)
 
@@ -235,14 +236,16 @@ class LiveNetwork(Network):
         for at, load in link.carry(data, self.clock()).arrivals:
             self._push(at, link, load)
 
-    def _take_in(self, far: End, data: bytes) -> None:
+    def _take_in(self, port: Port, far: End, data: bytes) -> None:
         """Let an end of ours take a packet: a segment, or an ICMP error about one of its connections."""
         try:
-            far.arrive(self, packet.parse(data))
+            segment = port.parse(data)
         except WireError:
-            error = wrapping.unwrap_error(data, False)
+            error = wrapping.unwrap_error(data, port.device.offload)
             if error is not None and isinstance(far, Node):
-                self.perform(far, far.stack.unreachable(*error[:2], self.clock(), error[2]))
+                far.unreachable(self, *error)
+            return
+        far.arrive(self, segment)
 
     def send(self, end: End, segment: Segment) -> None:
         """See `Network.send`; where nothing can befall a segment on its way to a kernel, it does not meet the heap."""
@@ -260,7 +263,7 @@ class LiveNetwork(Network):
         now = self.clock()
         late = now - due
         if late > TOLERANCE:
-            self.lateness = Lateness(self.lateness.count + 1, max(self.lateness.worst, late))
+            self.lateness = Lateness(self.lateness.deliveries + 1, max(self.lateness.worst, late))
         end = self.ends[link.far]
         if isinstance(load, bytes):
             assert isinstance(end, Port)
@@ -275,6 +278,8 @@ class LiveNetwork(Network):
 def _destination(data: bytes, offload: bool) -> bytes:
     """Return the address an IP packet is for; b"" where it is none.  RFC 791 3.1, RFC 8200 3."""
     start = vnet.SIZE if offload else 0
+    if len(data) <= start:
+        return b""
     if data[start] >> 4 == 4:
         return data[start + 16 : start + 20]
     return data[start + 24 : start + 40]

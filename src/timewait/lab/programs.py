@@ -5,7 +5,7 @@ link.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
@@ -21,7 +21,6 @@ from timewait.tcp.events import (
     EndOfFile,
     Errno,
     Event,
-    Events,
     Failed,
     FourTuple,
     Send,
@@ -143,7 +142,7 @@ class Programs:
             self.fail(channel, error)
         return channel
 
-    def take(self, events: Events) -> None:
+    def take(self, events: Iterable[Event]) -> None:
         """Sort what a stack said: segments to `outgoing`, the rest to be told by `settle`."""
         for event in events:
             if isinstance(event, Send):

@@ -6,19 +6,21 @@ what is foretold of them; leaves running it to `lab.trial` and comparing worlds 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from timewait.clock import SECOND, Duration
 from timewait.errors import UsageError
-
-if TYPE_CHECKING:
-    from timewait.lab.host import Host
+from timewait.lab.stage import Stage as Stage
 
 Value: TypeAlias = str | int | bool
 # What the running kernel is, and the profile that is held to it.
 LINUX: Final = "linux"
 ENGINE: Final = "engine"
 KERNEL: Final = "kernel"
+# One host is the engine, the other one the kernel's.
+BRIDGE: Final = "bridge"
+# Where a scenario of two hosts runs; one with a single host has no bridge.
+WORLDS: Final = (ENGINE, KERNEL, BRIDGE)
 
 
 class Parameter(NamedTuple):
@@ -128,18 +130,6 @@ class Known(NamedTuple):
         return ("since", self.since), ("before", self.before)
 
 
-class Stage(NamedTuple):
-    """Where a scenario runs: its hosts, each alone with its loopback."""
-
-    hosts: "Sequence[Host]"
-
-    @property
-    def host(self) -> "Host":
-        """The only host."""
-        (host,) = self.hosts
-        return host
-
-
 Settings: TypeAlias = Mapping[str, int]
 Run: TypeAlias = Callable[[Stage, Settings], list[Observation]]
 
@@ -148,7 +138,8 @@ class Scenario(NamedTuple):
     """A question, what it is put to, and who says what the answer should be.
 
     `tags`: rows of the list of behaviours that it shows (H19), and subjects.  `lasts`: about how long it takes where
-    time is real.  `name` is the file's.
+    time is real.  `name` is the file's.  `hosts`: their names, the one first that the question is about; `wires`: ends
+    without a stack, whose segments the scenario writes itself.  Where there are several of both, they have a network.
     """
 
     question: str
@@ -157,10 +148,16 @@ class Scenario(NamedTuple):
     tags: tuple[str, ...]
     parameters: tuple[Parameter, ...] = ()
     worlds: tuple[str, ...] = (ENGINE, KERNEL)
-    hosts: int = 1
+    hosts: tuple[str, ...] = ("host",)
+    wires: tuple[str, ...] = ()
     lasts: Duration = SECOND
     known: tuple[Known, ...] = ()
     name: str = ""
+
+    @property
+    def networked(self) -> bool:
+        """Whether the hosts are on a network."""
+        return len(self.hosts) + len(self.wires) > 1
 
     def settings(self, given: Mapping[str, str]) -> dict[str, int]:
         """Return every parameter's value: as given, else its default.  Raises `UsageError` for others."""

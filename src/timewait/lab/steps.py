@@ -13,6 +13,7 @@ from timewait.system.counters import moved
 
 if TYPE_CHECKING:
     from timewait.lab.host import Host, Outcome
+    from timewait.lab.stage import Stage
     from timewait.system.socket_table import Socket
 
 SERVER: Final = Endpoint("127.0.0.1", 44400)
@@ -195,3 +196,27 @@ class Counting:
     def by(self, name: str) -> int:
         """Return by how much a counter has moved."""
         return moved(self.before, self.host.counters()).get(name, 0)
+
+
+def opened_between(
+    stage: "Stage", client: str, server: str, port: int, source: int = 0, *, options: Mapping[str, int] | None = None
+) -> Pair:
+    """Open a connection between two hosts of a network, to a listener made for it, or give up."""
+    listener = listen(stage[server], stage.at(server, port))
+    return reopened(stage, client, server, listener, port, source, options=options)
+
+
+def reopened(
+    stage: "Stage",
+    client: str,
+    server: str,
+    listener: int,
+    port: int,
+    source: int = 0,
+    *,
+    options: Mapping[str, int] | None = None,
+) -> Pair:
+    """Open a connection between two hosts of a network and take it from the accept queue, or give up."""
+    to, own = stage.at(server, port), stage.at(client, source)
+    opening = stage[client].connect(to, source=own, reuse_address=True, options=options)
+    return Pair(must(opening, f"connecting to {to}"), must(stage[server].accept(listener), "accepting"))

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from timewait.clock import Duration
 from timewait.errors import TimewaitError
-from timewait.lab.engine import EngineHost
+from timewait.lab import worlds
 from timewait.lab.host import Host
-from timewait.lab.kernel import KernelHost
-from timewait.lab.scenario import ENGINE, LINUX, Observation, Scenario, Settings, Stage
+from timewait.lab.scenario import BRIDGE, ENGINE, LINUX, Observation, Scenario, Settings, Stage
+from timewait.trace import Trace
 
 # The settings that what is seen here depends on.
 SETTINGS: Final = tuple(
@@ -38,15 +38,24 @@ class Trial(NamedTuple):
     world: str
     profile: str = LINUX
     seed: int = 0
+    engine: str = ""
+    """Which host of a bridge is the engine."""
 
     @property
     def stack(self) -> str:
-        """What documents call the stack that answers: the profile's name; the running kernel is Linux."""
-        return self.profile if self.world == ENGINE else LINUX
+        """What documents call the stack that is asked about: the profile's name; the running kernel is Linux."""
+        return self.profile if self.world == ENGINE or self.engine == self.scenario.hosts[0] else LINUX
 
-    def host(self, *, traced: bool = False) -> Any:
-        """Return a host of this world."""
-        return EngineHost.alone(self.profile, self.seed, traced=traced) if self.world == ENGINE else KernelHost()
+    @property
+    def recorded(self) -> bool:
+        """Whether all segments are seen on their way: on a network, or in the engine."""
+        return self.scenario.networked or self.world == ENGINE
+
+
+def trials(scenario: Scenario, world: str, settings: Settings, profile: str = LINUX, seed: int = 0) -> list[Trial]:
+    """Return the trials of a scenario in a world: in the bridge world each host is the engine once."""
+    at = scenario.hosts if world == BRIDGE else ("",)
+    return [Trial(scenario, settings, world, profile, seed, engine) for engine in at]
 
 
 class Result(NamedTuple):
@@ -59,6 +68,8 @@ class Result(NamedTuple):
     took: Duration
     sysctls: Mapping[str, str] = MappingProxyType({})
     """Those that matter here, of the first host before the scenario changed any."""
+    trace: Trace | None = None
+    """All that happened, where it was recorded: on a network always."""
 
     @property
     def kernel(self) -> str:
@@ -78,6 +89,17 @@ class Result(NamedTuple):
         return [each for each in self.observations if each.as_foretold(self.trial.stack) is False]
 
 
+def _circumstances(trial: Trial, stage: Stage) -> dict[str, str]:
+    """Return what all hosts' results depend on."""
+    found: dict[str, str] = {}
+    for host in stage.hosts:
+        found |= host.circumstances()
+    found["world"] = trial.world
+    if trial.engine:
+        found["engine"] = trial.engine
+    return found
+
+
 class Trials:
     """Trials under way."""
 
@@ -94,25 +116,37 @@ class Trials:
         observations: tuple[Observation, ...] = ()
         sysctls: dict[str, str] = {}
         error: Exception | None = None
+        trace: Trace | None = None
         try:
             with ExitStack() as ends:
-                hosts = []
-                for _ in range(trial.scenario.hosts):
-                    host = ends.enter_context(trial.host(traced=self._capture is not None))
-                    hosts.append(host)
+                stage = worlds.stage(
+                    trial.scenario,
+                    trial.world,
+                    ends,
+                    profile=trial.profile,
+                    seed=trial.seed,
+                    engine=trial.engine,
+                    traced=self._capture is not None,
+                )
+                for host in stage.hosts:
                     self._live.add(host)
                     ends.callback(self._live.discard, host)
-                    if self._stopped:  # it was not there yet to be interrupted with the others
-                        raise KeyboardInterrupt
-                circumstances = hosts[0].circumstances()
-                sysctls = {name: " ".join(value.split()) for name in SETTINGS if (value := hosts[0].sysctl(name))}
-                observations = tuple(trial.scenario.run(Stage(hosts), trial.settings))
-                if self._capture is not None:
-                    for host in hosts:
-                        host.network.trace.write(self._capture)
+                if self._stopped:  # they were not there yet to be interrupted with the others
+                    raise KeyboardInterrupt
+                asked = stage.hosts[0]
+                circumstances = _circumstances(trial, stage)
+                sysctls = {name: " ".join(value.split()) for name in SETTINGS if (value := asked.sysctl(name))}
+                try:
+                    observations = tuple(trial.scenario.run(stage, trial.settings))
+                finally:
+                    trace = stage.recorded
+                    if stage.schedule:
+                        circumstances["schedule"] = stage.schedule
+                    if self._capture is not None and trace is not None:
+                        trace.write(self._capture)
         except Exception as caught:  # whatever a scenario does wrong is its own result, not the end of the others
             error = caught
-        return Result(trial, circumstances, observations, error, time.monotonic_ns() - began, sysctls)
+        return Result(trial, circumstances, observations, error, time.monotonic_ns() - began, sysctls, trace)
 
     def perform_all(self, trials: Sequence[Trial], done: Callable[[Result], None] = lambda _: None) -> list[Result]:
         """Run them all and return their results in order; `done` hears of each that ends.

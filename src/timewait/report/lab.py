@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 _LABEL: Final = 11
 _NARROWEST: Final = 14
+# So many worlds have a column each; more are joined into one, which says where they differ.
+_SIDE_BY_SIDE: Final = 2
 
 
 def value_text(value: Value, *, time: bool = False) -> str:
@@ -121,8 +123,11 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
             astray = name in one and one[name].as_foretold(result.trial.stack) is False
             values.append(_text(one.get(name)) + (" !" if astray else ""))
         there = [one[name] for one in seen if name in one]
+        if len(results) > _SIDE_BY_SIDE:
+            values = [_joined(values, list(map(world_name, results)))]
         rows.append((name, *values, "; ".join(_foretold_text(there, each, sources) for each in there[0].foretold)))
-    heads = ("OBSERVATION", *(world_name(result).upper() for result in results), "FORETOLD")
+    worlds = [world_name(result).upper() for result in results]
+    heads = ("OBSERVATION", *(["SEEN"] if len(results) > _SIDE_BY_SIDE else worlds), "FORETOLD")
     each = max(_NARROWEST, *(len(head) for head in heads[1:]))
     rest = width - 2 * (len(heads) - 1) - each * (len(heads) - 1)
     yield from wrapped(heads, rows, (rest, *([each] * (len(heads) - 1))))
@@ -133,6 +138,16 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
         yield from textwrap.wrap(f"{', '.join(names)}: {text}", width, subsequent_indent="    ", break_on_hyphens=False)
     if any(result.astray for result in results):
         yield "!   not as foretold"
+
+
+def _joined(values: Sequence[str], worlds: Sequence[str]) -> str:
+    """Return what several worlds saw: once where it is the same, else each with those that saw it."""
+    who: dict[str, list[str]] = {}
+    for value, world in zip(values, worlds, strict=True):
+        who.setdefault(value, []).append(world)
+    if len(who) == 1:
+        return values[0]
+    return "; ".join(f"{value} ({', '.join(names)})" for value, names in who.items())
 
 
 def _tolerances(seen: "Sequence[dict[str, Observation]]") -> dict[str, list[str]]:
@@ -156,7 +171,10 @@ def _foretold_text(seen: "Sequence[Observation]", foretold: Foretold, sources: d
 
 def world_name(result: "Result") -> str:
     """Return the world and, for the engine, its profile."""
-    return f"{ENGINE} {result.trial.profile}" if result.trial.world == ENGINE else "kernel"
+    trial = result.trial
+    if trial.world == ENGINE:
+        return f"{ENGINE} {trial.profile}"
+    return f"{trial.world}, {trial.engine} {trial.profile}" if trial.engine else trial.world
 
 
 def _circumstances(result: "Result") -> str:

@@ -79,11 +79,19 @@ class Node(End):
 
     def arrive(self, network: "Network", segment: Segment) -> None:
         """See `End.arrive`: it is the stack's."""
-        network.perform(self, self.stack.receive(segment, network.now))
+        self.take(network, self.stack.receive(segment, network.now))
 
     def expire(self, network: "Network") -> None:
         """Let the stack do what is due."""
-        network.perform(self, self.stack.expire(network.now))
+        self.take(network, self.stack.expire(network.now))
+
+    def unreachable(self, network: "Network", error: IcmpError, segment: Segment, mtu: int) -> None:
+        """Let the stack hear that a segment of its own did not get through; `mtu`: what would have."""
+        self.take(network, self.stack.unreachable(error, segment, network.now, mtu))
+
+    def take(self, network: "Network", events: Iterable[Event]) -> None:
+        """Carry out what came of a call to the stack."""
+        network.perform(self, events)
 
 
 class Wire(End):
@@ -128,6 +136,11 @@ class Network:
     def now(self) -> Instant:
         """The time."""
         return self._now
+
+    @property
+    def behind(self) -> str:
+        """Words for how far it lagged behind its schedule; none where it did not, as ever in virtual time."""
+        return ""
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
@@ -189,8 +202,7 @@ class Network:
         for time, what in carried.arrivals:
             self._push(time, link, what)
         if carried.too_large and isinstance(end, Node):
-            mtu = link.conditions.mtu
-            self.perform(end, end.stack.unreachable(IcmpError.FRAGMENTATION_NEEDED, segment, self.now, mtu))
+            end.unreachable(self, IcmpError.FRAGMENTATION_NEEDED, segment, link.conditions.mtu)
 
     def inject(self, segment: Segment, *, to: End | None = None, fate: Fate = Fate.INJECTED, note: str = "") -> None:
         """Let a segment that nobody's stack sent arrive at once, at the host that has its destination or at `to`."""
