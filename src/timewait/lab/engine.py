@@ -17,6 +17,7 @@ from timewait.errors import UnavailableError
 from timewait.lab.host import PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
 from timewait.lab.rules import Policy
 from timewait.sim.network import Network, Node
+from timewait.system.conntrack import Tracked
 from timewait.system.socket_table import Socket
 from timewait.tcp import profiles
 from timewait.tcp.connection import Connection
@@ -305,6 +306,14 @@ class EngineHost:
             return len(found)
 
         return self._call(f"destroy({local_port}, {peer_port})", "destroy", work)
+
+    def track(self) -> None:
+        """See `Host.track`: the engine has no packet filter."""
+        raise UnavailableError("the engine has no packet filter to track connections", "try: --world kernel")
+
+    def tracked(self) -> list[Tracked]:
+        """See `Host.tracked`."""
+        return []
 
     def wait(self, duration: Duration) -> None:
         """See `Host.wait`: the clock jumps."""

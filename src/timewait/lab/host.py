@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from timewait.clock import SECOND, Duration, Instant
 from timewait.endpoint import Endpoint
 from timewait.lab.rules import Policy
+from timewait.system.conntrack import Tracked
 from timewait.system.socket_table import Socket
 
 
@@ -107,6 +108,12 @@ class Host(Protocol):
 
     def destroy(self, local_port: int, peer_port: int) -> Outcome:
         """Delete what has these ports, a TIME-WAIT too, as `ss -K` does; the value is how many there were."""
+
+    def track(self) -> None:
+        """Have the host's packet filter track its connections.  Raises `UnavailableError` where it cannot."""
+
+    def tracked(self) -> list[Tracked]:
+        """List the connections that the packet filter tracks."""
 
     def wait(self, duration: Duration) -> None:
         """Let this much time pass."""

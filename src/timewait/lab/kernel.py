@@ -22,6 +22,7 @@ from timewait.errors import UnavailableError
 from timewait.lab.host import OWN_STACK, PATIENCE, ConnectionInfo, InterruptedCallError, Outcome
 from timewait.lab.rules import LINUX, Policy
 from timewait.system import agent
+from timewait.system.conntrack import Tracked
 from timewait.system.load import Plan, Progress, Recorded
 from timewait.system.process import Ended
 from timewait.system.sock_diag import ALL_STATES
@@ -286,6 +287,15 @@ class KernelHost:
     def destroy(self, local_port: int, peer_port: int) -> Outcome:
         """See `Host.destroy`; refused on the machine's own stack."""
         return Outcome(*self._ask("destroy", local_port=local_port, peer_port=peer_port))
+
+    def track(self) -> None:
+        """See `Host.track`; refused on the machine's own stack."""
+        self._ask("track")
+
+    def tracked(self) -> list[Tracked]:
+        """See `Host.tracked`."""
+        found: list[Tracked] = self._ask("tracked")
+        return found
 
     def wait(self, duration: Duration) -> None:
         """See `Host.wait`."""

@@ -25,6 +25,7 @@ from timewait.system.socket_table import Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # threads come with the one, and most hosts never need the other
+    from timewait.system.conntrack import Tracked
     from timewait.system.load import Load, Plan, Progress, Recorded
     from timewait.system.process import Ended, Process
 
@@ -249,6 +250,18 @@ class Agent:
         if not self._private:
             raise UnavailableError("no socket is destroyed: this host is the machine's own", "nothing is changed")
         return self._timed(lambda: _call("destroy", lambda: sock_destroy.destroy(local_port, peer_port)))
+
+    def do_track(self) -> None:
+        if not self._private:
+            raise UnavailableError("nothing is tracked: this host is the machine's own", "nothing is changed")
+        from timewait.system import conntrack  # few hosts need it
+
+        conntrack.track()
+
+    def do_tracked(self) -> "list[Tracked]":
+        from timewait.system import conntrack
+
+        return conntrack.tracked()
 
     # -- the host ---------------------------------------------------------------------------------------------------
 
