@@ -178,6 +178,7 @@ SUBJECTS: Final = MappingProxyType(
         "restart": "a service that is started again",
         "reuse": "TIME-WAIT taken over by a connect()",
         "search": "what finding a port costs",
+        "segments": "single segments written by hand",
         "server-closes": "TIME-WAIT at the server",
         "simultaneous": "both ends at once",
         "spread": "which host keeps TIME-WAIT",
