@@ -1,7 +1,6 @@
 """What a TCP may be asked about the end of a connection: the rows that scenarios are tagged with, and the subjects.
 
-A row is a letter and a number; what holds it up is a section of RFC 9293 where nothing else is said.  Whoever adds a
-scenario tags it; what no scenario shows stands in `NOT_SHOWN`, with the reason.
+A row is a letter and a number; what holds it up is a section of RFC 9293 where nothing else is said.
 """
 
 from types import MappingProxyType
@@ -168,7 +167,7 @@ SUBJECTS: Final = MappingProxyType(
         "limit": "tcp_max_tw_buckets",
         "linger": "SO_LINGER",
         "loopback": "both ends on one host",
-        "memory": "what a record takes",
+        "network": "segments lost, held back, repeated, or written by hand",
         "ports": "which ports connect() may have",
         "proxy": "a host that is a client and a server",
         "rate": "connections a second",
@@ -178,7 +177,7 @@ SUBJECTS: Final = MappingProxyType(
         "restart": "a service that is started again",
         "reuse": "TIME-WAIT taken over by a connect()",
         "search": "what finding a port costs",
-        "segments": "single segments written by hand",
+        "segments": "what single segments do to a state",
         "server-closes": "TIME-WAIT at the server",
         "simultaneous": "both ends at once",
         "spread": "which host keeps TIME-WAIT",
