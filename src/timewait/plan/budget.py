@@ -24,8 +24,10 @@ FIRST, SECOND_HALF, NONE = 0, 1, 2
 # How often decisions are made anew before a run of connects is cut in two: those that end within it hang together.
 _ROUNDS: Final = 12
 # Connects decided at once: enough that calls of numpy cost little, few enough that not many end among them.
-_LEAST: Final = 128
+_LEAST: Final = 64
 _MOST: Final = 1 << 14
+# Runs of connects of which it is remembered apart when each closes.
+_KEPT: Final = 64
 
 
 class Connects(NamedTuple):
@@ -73,10 +75,11 @@ class Budget:
         self.sizes = (first, second)
         self._named = _Named(first, second) if named else None
         empty = np.empty(0, np.int64)
-        # In order: when the ports in use will be free, and when their connections close.
+        # In order: when the ports in use will be free.
         self._frees = [empty, empty]
-        self._closes = empty
-        self._chunk = max(_LEAST, min(_MOST, int((first or 1) ** 0.5 * 24), first + second))
+        # When connections close; looked at rarely, so in no order.
+        self._closes: list[Times] = []
+        self._chunk = max(_LEAST, min(_MOST, 16 * first, int(first**0.5 * 60)))
 
     def decide(self, connects: Connects) -> Decided:
         """Decide connects, none of which comes before one that was decided already."""
@@ -100,19 +103,21 @@ class Budget:
         if self._named is not None:
             return self._named.look(now)
         used = sum(len(frees) - int(np.searchsorted(frees, now + TIE, side="right")) for frees in self._frees)
-        still = len(self._closes) - int(np.searchsorted(self._closes, now + TIE, side="right"))
+        still = sum(int(np.count_nonzero(closes > now + TIE)) for closes in self._closes)
         return Look(used, still, used - still)
 
     def _decide(self, part: Connects) -> Decided | None:
         """Decide a run of connects at once; None where too many of them end within it."""
         latest = part.times + TIE
-        taken = _stage(self._frees[0], self.sizes[0], latest, part.frees)
+        gone = [np.searchsorted(pending, latest, side="right") for pending in self._frees]
+        free = [size - len(pending) + each for size, pending, each in zip(self.sizes, self._frees, gone, strict=True)]
+        taken = _stage(free[0], latest, part.frees)
         if taken is None:
             return None
         half = np.where(taken, FIRST, NONE).astype(np.uint8)
-        rest = np.flatnonzero(~taken)
-        if len(rest) and self.sizes[1]:
-            more = _stage(self._frees[1], self.sizes[1], latest[rest], part.frees[rest])
+        if self.sizes[1] and not taken.all():
+            rest = np.flatnonzero(~taken)
+            more = _stage(free[1][rest], latest[rest], part.frees[rest])
             if more is None:
                 return None
             half[rest[more]] = SECOND_HALF
@@ -121,35 +126,35 @@ class Budget:
             mine = half == number
             frees = part.frees[mine]
             frees.sort()
-            pending = self._frees[number]
-            if len(pending) or len(frees):
-                gone = np.searchsorted(pending, latest, side="right")
-                used += len(pending) - gone + np.cumsum(mine) - mine - np.searchsorted(frees, latest, side="right")
-                self._frees[number] = _merged(pending[gone[-1] :], frees)
+            used += self.sizes[number] - free[number]
+            if len(frees):
+                used += np.cumsum(mine) - mine
+                if frees[0] <= latest[-1]:
+                    used -= np.searchsorted(frees, latest, side="right")
+            self._frees[number] = _merged(self._frees[number][gone[number][-1] :], frees)
         accepted = half != NONE
         if self._named is not None:
             return Decided(half, used, self._named.take(part, half))
-        closes = np.sort(part.closes[accepted])
-        old = self._closes
-        self._closes = _merged(old[np.searchsorted(old, latest[-1], side="right") :], closes)
+        self._closes.append(part.closes[accepted])
+        if len(self._closes) > _KEPT:
+            closes = np.concatenate(self._closes)
+            self._closes = [closes[closes > latest[-1]]]
         return Decided(half, used, np.zeros(len(latest), np.bool_))
 
 
-def _stage(pending: Times, ports: int, latest: Times, frees: Times) -> Flags | None:
-    """Return which connects find one of `ports`, of which `pending` are in use; None where that will not settle.
+def _stage(free: Counts, latest: Times, frees: Times) -> Flags | None:
+    """Return which connects find a port, of which `free` are or have come free by each, were none taken in this run.
 
-    With N(i) the ports that are or have come free by connect i, were none taken in this run, the number taken before
-    it is k(i+1) = min(k(i) + 1, N(i)); written out, a running minimum.  N depends on the run's own connects that end
-    within it.  So decisions are made until they no longer change; they can do so in one way only, since each depends
-    on earlier ones.
+    None where that will not settle.  With N(i) that number, what was taken before it is k(i+1) = min(k(i) + 1, N(i));
+    written out, a running minimum.  N grows by the run's own connects that end within it.  So decisions are made until
+    they no longer change; they can do so in one way only, since each depends on earlier ones.
     """
     order = np.arange(len(latest))
-    free = ports - len(pending) + np.searchsorted(pending, latest, side="right")
+    if int((free - order).min()) > 0:  # there is one for each, whatever ends
+        return np.ones(len(latest), np.bool_)
     within = frees <= latest[-1]
     if not within.any():
         return _found(free, order)
-    if int((free - order).min()) > 0:  # there is one for each, whatever ends
-        return np.ones(len(latest), np.bool_)
     taken = np.ones(len(latest), np.bool_)
     for _ in range(_ROUNDS):
         ended = np.sort(frees[within & taken])
@@ -184,8 +189,9 @@ class _Named:
         self._all = first + second
         self._free = bytearray(b"\1") * self._all
         self._cursor = 0
+        # In order: when ports will be free, and which.
         self._pending: Times = np.empty(0, np.int64)
-        self._at: list[int] = []
+        self._at: Counts = np.empty(0, np.int64)
         self.frees, self.closes, self.ends = (np.zeros(self._all, np.int64) for _ in range(3))
 
     def look(self, now: int) -> Look:
@@ -196,58 +202,77 @@ class _Named:
     def take(self, part: Connects, half: NDArray[np.uint8]) -> Flags:
         """Give each connect that finds a port the one that the search comes to first; return which ended a wait."""
         accepted = np.flatnonzero(half != NONE)
-        frees = part.frees[accepted]
+        frees, ends = part.frees[accepted], part.ends[accepted]
         latest = part.times + TIE
-        known = len(self._pending)
-        both = np.concatenate((self._pending, frees))
-        order = np.argsort(both, kind="stable")
-        ended = np.searchsorted(both[order], latest, side="right")
-        ports = self._at + [0] * len(accepted)
-        self._walk(part, half, ended.tolist(), order.tolist(), ports, known)
-        at = np.array(ports[known:], np.int64)
+        within = np.flatnonzero(frees <= latest[-1])
+        within = within[np.argsort(frees[within], kind="stable")]
+        at = self._walk(part, half[accepted], accepted, latest[accepted], frees[within], within.tolist())
         met = np.zeros(len(half), np.bool_)
-        met[accepted] = self._before(at, part.ends[accepted]) > latest[accepted]
+        met[accepted] = self._before(at, ends) > latest[accepted]
         # Of connects at the same port the last one counts, which is the one that an assignment leaves.
-        self.frees[at], self.closes[at], self.ends[at] = frees, part.closes[accepted], part.ends[accepted]
-        left = order[int(ended[-1]) if len(ended) else 0 :]
-        self._pending = both[left]
-        self._at = [ports[each] for each in left.tolist()]
+        self.frees[at], self.closes[at], self.ends[at] = frees, part.closes[accepted], ends
+        gone = int(np.searchsorted(self._pending, latest[-1], side="right"))
+        both = np.concatenate((self._pending[gone:], frees))
+        order = np.argsort(both, kind="stable")
+        both = both[order]
+        done = int(np.searchsorted(both, latest[-1], side="right"))
+        self._pending = both[done:]
+        self._at = np.concatenate((self._at[gone:], at))[order[done:]]
         return met
 
     def _walk(
-        self, part: Connects, half: NDArray[np.uint8], ended: list[int], order: list[int], ports: list[int], new: int
-    ) -> None:
-        free, first, end = self._free, self._first, self._all
-        sizes = (first, end - first)
-        cursor, done = self._cursor, 0
-        rows = zip(half.tolist(), ended, part.steps.tolist(), part.starts.tolist(), strict=True)
-        for where, upto, step, start in rows:
-            while done < upto:
-                free[ports[order[done]]] = 1
-                done += 1
-            if start >= 0:
-                cursor = start
-            if where == NONE:
-                continue
-            if where == FIRST:
-                place = cursor % first
-                port = free.find(1, place, first)
+        self,
+        part: Connects,
+        half: NDArray[np.uint8],
+        accepted: Counts,
+        latest: Times,
+        ended: Times,
+        own: list[int],
+    ) -> Counts:
+        """Search for each accepted connect in turn, letting ports go as their time comes; return the ports.
+
+        `ended`, `own`: when connects of this very run end within it, in order, and which they are.
+        """
+        free, find = self._free, self._free.find
+        bounds = ((0, self._first, self._first), (self._first, self._all, self._all - self._first))
+        gone = np.searchsorted(self._pending, part.times[-1] + TIE, side="right")
+        leaving = self._at[:gone].tolist()
+        upto = np.searchsorted(self._pending, latest, side="right").tolist()
+        own_upto = np.searchsorted(ended, latest, side="right").tolist()
+        # The search jumps whether or not the connect then finds anything.
+        jumps = np.flatnonzero(part.starts >= 0)
+        before = np.append(np.searchsorted(accepted, jumps), len(accepted)).tolist()
+        starts = [self._cursor, *part.starts[jumps].tolist()]
+        halves, steps = half.tolist(), part.steps[accepted].tolist()
+        ports: list[int] = []
+        done = own_done = begin = 0
+        for cursor, end in zip(starts, before, strict=True):
+            rows = zip(halves[begin:end], steps[begin:end], upto[begin:end], own_upto[begin:end], strict=True)
+            for where, step, known, mine in rows:
+                while done < known:
+                    free[leaving[done]] = 1
+                    done += 1
+                while own_done < mine:
+                    free[ports[own[own_done]]] = 1
+                    own_done += 1
+                low, high, size = bounds[where]
+                place = low + cursor % size
+                port = find(1, place, high)
                 if port < 0:
-                    port = free.find(1, 0, place)
-                walked = port - place
-            else:
-                place = first + cursor % sizes[1]
-                port = free.find(1, place, end)
-                if port < 0:
-                    port = free.find(1, first, place)
-                walked = port - place
-            if walked < 0:
-                walked += sizes[where]
-            cursor += (walked if walked > step else step) + 1
-            free[port] = 0
-            ports[new] = port
-            new += 1
-        self._cursor = cursor
+                    port = find(1, low, place)
+                    walked = port - place + size
+                else:
+                    walked = port - place
+                cursor += (walked if walked > step else step) + 1
+                free[port] = 0
+                ports.append(port)
+            self._cursor = cursor
+            begin = end
+        for port in leaving[done:]:
+            free[port] = 1
+        for each in own[own_done:]:
+            free[ports[each]] = 1
+        return np.array(ports, np.int64)
 
     def _before(self, at: Counts, ends: Times) -> Times:
         """Return when the wait before each of these would have ended, of the connect before it at the same port."""

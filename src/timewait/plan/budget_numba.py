@@ -40,32 +40,66 @@ for _bit in range(_BITS):
     _NUMBERS[((int(_DE_BRUIJN) << _bit) & int(_ALL)) >> 58] = _bit
 
 # Where each number of the state is: ports in use of each half, the search's place, the calendar's present slot, and
-# how many unnamed ports are on each half's pile.
+# the first of each half's free ports, where they are not told apart; each names the next one.
 _USED, _CURSOR, _NOW, _PILE = 0, 2, 3, 4
+# From so many ports on, slots last longer, so that the calendar takes less room than the ports.
+_MANY = 1 << 22
 
 
 @numba.njit(cache=True, nogil=True)
-def _next_bit(words, base, size, place):  # type: ignore[no-untyped-def]
-    """Return the first free port of a half from a place on, going round; there is one."""
+def _lowest(bits):  # type: ignore[no-untyped-def]
+    """Return the number of the lowest bit that is set; there is one."""
+    return _NUMBERS[np.int64(((bits & (~bits + _ONE)) * _DE_BRUIJN) >> _SHIFT)]
+
+
+@numba.njit(cache=True, nogil=True)
+def _next_bit(words, tops, base, top, size, place):  # type: ignore[no-untyped-def]
+    """Return the first free port of a half from a place on, going round; there is one.
+
+    `words` has a bit for each port, from `base` on; `tops`, from `top` on, one for each of those words that is not 0.
+    """
     word = place >> 6
     bits = words[base + word] & (_ALL << np.uint64(place & 63))
-    count = (size + 63) >> 6
-    while bits == _ZERO:
+    if bits == _ZERO:
         word += 1
-        if word == count:
-            word = 0
+        count = (((size + 63) >> 6) + 63) >> 6
+        number = word >> 6
+        above = _ZERO
+        if number < count:
+            above = tops[top + number] & (_ALL << np.uint64(word & 63))
+        while above == _ZERO:
+            number += 1
+            if number >= count:
+                number = 0
+            above = tops[top + number]
+        word = (number << 6) + _lowest(above)
         bits = words[base + word]
-    lowest = bits & (~bits + _ONE)
-    return (word << 6) + _NUMBERS[np.int64((lowest * _DE_BRUIJN) >> _SHIFT)]
+    return (word << 6) + _lowest(bits)
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(words, tops, base, top, port):  # type: ignore[no-untyped-def]
+    word = port >> 6
+    words[base + word] &= ~(_ONE << np.uint64(port & 63))
+    if words[base + word] == _ZERO:
+        tops[top + (word >> 6)] &= ~(_ONE << np.uint64(word & 63))
+
+
+@numba.njit(cache=True, nogil=True)
+def _give_back(words, tops, base, top, port):  # type: ignore[no-untyped-def]
+    word = port >> 6
+    words[base + word] |= _ONE << np.uint64(port & 63)
+    tops[top + (word >> 6)] |= _ONE << np.uint64(word & 63)
 
 
 @numba.njit(cache=True, nogil=True)
 def _play(  # type: ignore[no-untyped-def]
-    times, closes, frees, ends, steps, starts, named, first, second, shift, heads, after, port_frees, port_closes,
-    port_ends, words, pile, state, half, used, met,
+    times, closes, frees, ends, steps, starts, named, open_too, first, second, shift, heads, after,
+    port_frees, port_closes, port_ends, words, tops, state, half, used, met,
 ):  # fmt: skip
     mask = heads.shape[0] - 1
     base = (first + 63) >> 6
+    top = (base + 63) >> 6
     used_first, used_second = state[_USED], state[_USED + 1]
     cursor, now = state[_CURSOR], state[_NOW]
     pile_first, pile_second = state[_PILE], state[_PILE + 1]
@@ -88,17 +122,17 @@ def _play(  # type: ignore[no-untyped-def]
                     if at < first:
                         used_first -= 1
                         if named:
-                            words[at >> 6] |= _ONE << np.uint64(at & 63)
+                            _give_back(words, tops, 0, 0, at)
                         else:
-                            pile[pile_first] = at
-                            pile_first += 1
+                            after[at] = pile_first
+                            pile_first = at
                     else:
                         used_second -= 1
                         if named:
-                            words[base + ((at - first) >> 6)] |= _ONE << np.uint64((at - first) & 63)
+                            _give_back(words, tops, base, top, at - first)
                         else:
-                            pile[first + pile_second] = at
-                            pile_second += 1
+                            after[at] = pile_second
+                            pile_second = at
                 else:
                     before = at
                 at = following
@@ -113,28 +147,28 @@ def _play(  # type: ignore[no-untyped-def]
             used_first += 1
             if named:
                 place = cursor % first
-                at = _next_bit(words, 0, first, place)
+                at = _next_bit(words, tops, 0, 0, first, place)
                 walked = at - place
                 if walked < 0:
                     walked += first
-                words[at >> 6] &= ~(_ONE << np.uint64(at & 63))
+                _take(words, tops, 0, 0, at)
             else:
-                pile_first -= 1
-                at = np.int64(pile[pile_first])
+                at = pile_first
+                pile_first = np.int64(after[at])
         elif used_second < second:
             half[i] = 1
             used_second += 1
             if named:
                 place = cursor % second
-                at = _next_bit(words, base, second, place)
+                at = _next_bit(words, tops, base, top, second, place)
                 walked = at - place
                 if walked < 0:
                     walked += second
-                words[base + (at >> 6)] &= ~(_ONE << np.uint64(at & 63))
+                _take(words, tops, base, top, at)
                 at += first
             else:
-                pile_second -= 1
-                at = np.int64(pile[first + pile_second])
+                at = pile_second
+                pile_second = np.int64(after[at])
         else:
             half[i] = NONE
             continue
@@ -143,7 +177,8 @@ def _play(  # type: ignore[no-untyped-def]
             met[i] = port_ends[at] > latest
             port_ends[at] = ends[i]
         port_frees[at] = frees[i]
-        port_closes[at] = closes[i]
+        if open_too:
+            port_closes[at] = closes[i]
         slot = (frees[i] >> shift) & mask
         after[at] = heads[slot]
         heads[slot] = at
@@ -152,32 +187,37 @@ def _play(  # type: ignore[no-untyped-def]
     state[_PILE], state[_PILE + 1] = pile_first, pile_second
 
 
-class CompiledBudget:
-    """As `budget.Budget`; `gap`: nanoseconds between connects, `life`: for how long one keeps its port, on average."""
+def _ones(bits: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+    """Return words with so many bits set."""
+    words = np.full((bits + 63) >> 6, _ALL, np.uint64)
+    if bits & 63:
+        words[-1] = np.uint64((1 << (bits & 63)) - 1)
+    return words
 
-    def __init__(self, first: int, second: int, *, named: bool, gap: float, life: float) -> None:
+
+class CompiledBudget:
+    """As `budget.Budget`; `gap`: nanoseconds between connects, `life`: for how long one keeps its port, on average.
+
+    `open_too`: a look says how many connections are open; without, a port that is not told apart takes 12 octets.
+    """
+
+    def __init__(self, first: int, second: int, *, named: bool, gap: float, life: float, open_too: bool = True) -> None:
         ports = first + second
-        self._named = named
+        self._named, self._open_too = named, open_too
         self._sizes = first, second
         # A slot lasts about as long as from one connect to the next, and the calendar longer than a port is in use.
-        slots = min(max(64, 2 * ports), max(64, 2 * math.ceil(life / max(gap, 1.0))))
-        self._shift = max(0, math.ceil(math.log2(max(1.0, gap, 1.5 * life / slots))))
+        self._shift = max(0, math.ceil(math.log2(max(1.0, gap if ports < _MANY else 2 * gap))))
+        slots = min(max(64, 2 * ports), max(64, math.ceil(1.25 * life / (1 << self._shift))))
+        self._shift += max(0, math.ceil(math.log2(max(1.0, 1.25 * life / (1 << self._shift) / slots))))
         index = np.int32 if ports < 1 << 31 else np.int64
         self._heads = np.full(1 << math.ceil(math.log2(slots)), -1, index)
-        self._after = np.full(ports, -1, index)
-        self._frees, self._closes = np.zeros(ports, np.int64), np.zeros(ports, np.int64)
-        self._ends = np.zeros(ports if named else 1, np.int64)
-        words = [np.full((size + 63) >> 6, _ALL, np.uint64) for size in self._sizes]
-        for size, part in zip(self._sizes, words, strict=True):
-            if size & 63:
-                part[-1] = np.uint64((1 << (size & 63)) - 1)
+        self._after = np.arange(1, ports + 1, dtype=index)
+        self._frees = np.zeros(ports, np.int64)
+        self._closes, self._ends = (np.zeros(ports if kept else 1, np.int64) for kept in (open_too, named))
+        words = [_ones(size) for size in self._sizes]
         self._words = np.concatenate(words)
-        # Taken from the end, so the first port goes first.
-        self._pile = np.empty(1 if named else ports, index)
-        if not named:
-            self._pile[:first] = np.arange(first - 1, -1, -1)
-            self._pile[first:] = np.arange(ports - 1, first - 1, -1)
-        self._state = np.array([0, 0, 0, 0, first, second], np.int64)
+        self._tops = np.concatenate([_ones(len(each)) for each in words])
+        self._state = np.array([0, 0, 0, 0, 0, first], np.int64)
 
     def decide(self, connects: Connects) -> Decided:
         """See `budget.Budget.decide`."""
@@ -186,6 +226,7 @@ class CompiledBudget:
         _play(
             *connects,
             self._named,
+            self._open_too,
             *self._sizes,
             self._shift,
             self._heads,
@@ -194,7 +235,7 @@ class CompiledBudget:
             self._closes,
             self._ends,
             self._words,
-            self._pile,
+            self._tops,
             self._state,
             half,
             used,

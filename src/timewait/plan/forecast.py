@@ -115,14 +115,19 @@ def _highest(demand: Demand, ports: int, busy: float, within: float) -> float:
 def _waits(demand: Demand, limits: Limits, connects: float) -> float:
     """Return how many four-tuples of one budget wait at the side that closes first.
 
-    One four-tuple waits at most once, so ports bound it.  A server's record ends early when its client comes back by
-    the same port: a client that finds ports at once goes round its first half only.
+    One four-tuple waits at most once, so ports bound it.  Where a wait can end early, because its port is taken over or
+    its client comes back to the server by the same port, it lasts until then: connects come to ports in no order, so
+    a share exp(-connects x wait / ports) of them is not waiting.  A client that finds ports at once has its first half
+    only.
     """
     live = connects * demand.hold
-    if demand.closer is Closer.CLIENT:
+    if demand.closer is Closer.CLIENT and limits.reuse is None:
         return min(connects * limits.real_wait, max(0.0, limits.ports - live))
-    round_trip = limits.first_half if limits.first_half is not None and live < limits.first_half else limits.ports
-    return min(connects * limits.real_wait, max(0.0, round_trip - live))
+    blocked = connects * limits.blocked if demand.closer is Closer.CLIENT else 0.0
+    half = limits.first_half
+    ports = half if half is not None and live + blocked < half else limits.ports
+    around = max(0.0, ports - live)
+    return around * -math.expm1(-connects * limits.real_wait / around) if around else 0.0
 
 
 def _tracked(demand: Demand, limits: Limits, connects: float) -> float:

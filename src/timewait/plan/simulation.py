@@ -33,6 +33,8 @@ _SPEEDS: Final = (15e6, 4e6, 0.8e6)
 # How often a batch is looked at, at most, and how many connects there are between two looks, at least.
 _LOOKS: Final = 64
 _BETWEEN: Final = 2000
+# A batch that lasts no longer than this times a port's being in use is not on its own, whatever its mean looks like.
+_APART: Final = 3
 # With fewer failures than this, batches say nothing: most have none.
 _FEW: Final = 3 * BATCHES
 
@@ -246,7 +248,7 @@ class _Tally:
             waiting=waiting,
             met=ratio(met, number),
             settling=self.settling,
-            correlated=correlated(shares),
+            correlated=course.span < _APART * course.scene.busy * SECOND or correlated(shares),
         )
 
     def _rare(self, failed: int, connects: int) -> Interval:
