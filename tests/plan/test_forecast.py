@@ -14,7 +14,7 @@ LINUX = profiles.get("linux")
 
 def planned(demand: Demand, *assignments: str, **loopback: bool) -> Forecast:
     profile = settings.change_all(LINUX, assignments)
-    return forecast(demand, limits(profile, chosen_by_bind=demand.binding is Binding.BIND, **loopback))
+    return forecast(demand, limits(profile, binding=demand.binding, **loopback))
 
 
 STEADY = Demand(rate=1, arrivals=Arrivals.CONSTANT)

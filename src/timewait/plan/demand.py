@@ -6,11 +6,13 @@ from enum import StrEnum
 
 from timewait.errors import UsageError
 
-_RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<scale>k|M)?\s*(?:/\s*(?P<unit>s|sec|min|m|h))?", re.ASCII)
+_RATE = re.compile(
+    r"(?P<number>\d{1,15}(?:\.\d{1,15})?)\s*(?P<scale>k|M)?\s*(?:/\s*(?P<unit>s|sec|min|m|h|d))?", re.ASCII
+)
 _SCALES = {None: 1.0, "k": 1e3, "M": 1e6}
-_SECONDS = {None: 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?", re.ASCII)
-_UNITS = {None: 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {None: 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,15})?)\s*(?P<unit>us|ms|s|m|min|h|d)?", re.ASCII)
+_UNITS = {None: 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 # Above, a float's rounding would show in a rate times a time.
 _MOST_RATE = 1e9
 _MOST_COUNT = 1_000_000
@@ -31,10 +33,11 @@ class Closer(StrEnum):
 
 
 class Binding(StrEnum):
-    """When a client's port is chosen: by connect(), knowing the destination, or by bind() to port 0, not knowing it."""
+    """Who chooses a client's port: connect(), which knows the destination; bind() to port 0; the program itself."""
 
     LATE = "late"
     BIND = "bind"
+    EXPLICIT = "explicit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +88,30 @@ class Demand:
         return self.connects / shares
 
 
-def parse_rate(text: str) -> float:
-    """Return a rate in events a second: `500`, `500/s`, `30k/min`, `1.5M/h`.  Raises `UsageError` for anything else."""
+def parse_rate(text: str, *, bare: bool = True) -> float:
+    """Return a rate in events a second: `500`, `500/s`, `30k/min`, `1.5M/h`.  `bare`: without a unit it is a second's.
+
+    Raises `UsageError` for anything else.
+    """
     found = _RATE.fullmatch(text.strip())
-    if not found:
-        raise UsageError(
-            f"{text!r} is no rate", "a number, with /s, /min or /h if it is not a second's: 500/s, 30k/min"
-        )
-    return float(found["number"]) * _SCALES[found["scale"]] / _SECONDS[found["unit"]]
+    if found and (bare or found["unit"]):
+        return float(found["number"]) * _SCALES[found["scale"]] / _SECONDS[found["unit"]]
+    wanted = "a number, with /s, /min or /h if it is not a second's: 500/s, 30k/min"
+    if found:
+        raise UsageError(f"{text!r} has no unit", f"{text.strip()}/s, {text.strip()}/min or {text.strip()}/h")
+    if _DURATION.fullmatch(text.strip()):
+        raise UsageError(f"{text!r} is a duration, not a rate", wanted)
+    raise UsageError(f"{text[:40]!r} is no rate", wanted)
 
 
 def parse_duration(text: str) -> float:
-    """Return a duration in seconds: `0.2`, `200ms`, `5min`, `1h`, `2d`.  Raises `UsageError` for anything else."""
+    """Return a duration in seconds: `200ms`, `5min`, `1h`, `2d`, or 0.  Raises `UsageError` for anything else."""
     found = _DURATION.fullmatch(text.strip())
-    if not found:
-        raise UsageError(f"{text!r} is no duration", "a number with its unit: 200ms, 1.5s, 5min, 1h, 2d")
-    return float(found["number"]) * _UNITS[found["unit"]]
+    if found and (found["unit"] or not float(found["number"])):
+        return float(found["number"]) * _UNITS[found["unit"]]
+    wanted = "a number with its unit: 200ms, 1.5s, 5min, 1h, 2d"
+    if found:
+        raise UsageError(f"{text!r} has no unit", f"{text.strip()}ms, {text.strip()}s or {text.strip()}min")
+    if _RATE.fullmatch(text.strip()):
+        raise UsageError(f"{text!r} is a rate, not a duration", wanted)
+    raise UsageError(f"{text[:40]!r} is no duration", wanted)

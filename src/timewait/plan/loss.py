@@ -13,16 +13,19 @@ _TINY: Final = 1e-300
 def erlang_b(load: float, servers: int) -> float:
     """Return the share of random arrivals that find all `servers` busy; `load` = arrivals a second x seconds each.
 
-    Erlang 1917.  It holds for any distribution of the busy time (M/G/c/c).  By the recursion on the inverse, from one
-    server up, which neither overflows nor cancels; it stops adding where the result is 0 to a float.
+    Erlang 1917.  It holds for any distribution of the busy time (M/G/c/c).  The inverse as a sum, from all busy down:
+    no term is negative, so nothing cancels; it ends where terms no longer count, or the result is 0 to a float.
     """
     if load <= 0:
         return 0.0
-    inverse = 1.0
-    for server in range(1, servers + 1):
-        inverse = 1.0 + inverse * server / load
+    term = inverse = 1.0
+    for server in range(servers, 0, -1):
+        term *= server / load
+        inverse += term
         if inverse > 1 / _TINY:
             return 0.0
+        if server < load and term < inverse * 1e-17:
+            break
     return 1.0 / inverse
 
 

@@ -25,8 +25,7 @@ class Design(NamedTuple):
 
     def limits(self) -> Limits:
         """Return what the stack gives this design."""
-        by_bind = self.demand.binding is Binding.BIND
-        return limits(self.profile, loopback=self.loopback, chosen_by_bind=by_bind)
+        return limits(self.profile, loopback=self.loopback, binding=self.demand.binding)
 
     def forecast(self, within: float) -> Forecast:
         """Return what becomes of it."""
