@@ -123,7 +123,11 @@ class Player:
     ) -> None:
         base = profiles.get(profile) if isinstance(profile, str) else profile
         base = base.changed(
-            isn=IsnScheme.CONSTANT, isn_constant=OUR_ISN, ts_scope=TimestampScope.NONE, **(changes or {})
+            isn=IsnScheme.CONSTANT,
+            isn_passive=None,
+            isn_constant=OUR_ISN,
+            ts_scope=TimestampScope.NONE,
+            **(changes or {}),
         )
         self.stack = Stack(base, [US])
         for name, value in (sysctls or {}).items():

@@ -2,12 +2,13 @@
 
 import gc
 import tracemalloc
+from random import Random
 
 import pytest
 
 from play import Player, play
 from timewait.clock import MS, SECOND
-from timewait.tcp import profiles
+from timewait.tcp import isn, profiles
 from timewait.tcp.connection import Options
 from timewait.tcp.events import Dropped, Errno, FourTuple, Reason
 from timewait.tcp.states import State
@@ -255,3 +256,16 @@ def test_the_end_that_aborts_counts_the_reset_too(state: State) -> None:
     player.to(state)
     player.stack.abort(player.handle, player.now)
     assert player.stack.counters["EstabResets"] == 1
+
+
+def test_freebsd_answers_a_syn_with_a_number_of_its_own_each_time_and_no_clock() -> None:
+    """FreeBSD syncookie_generate(), sys/netinet/tcp_syncache.c: a hash that covers the peer's ISN too.
+
+    So the first condition of RFC 9293 section 3.6.1 (MAY-2) is left to luck, where an active open keeps to the clock.
+    """
+    chance = Random(1)
+    profile = profiles.get("freebsd")
+    passive = [isn.initial(profile, 7, True, chance, SECOND) for _ in range(2)]
+    active = [isn.initial(profile, 7, False, chance, SECOND * each) for each in (1, 2)]
+    assert passive[0] != passive[1]
+    assert active[1] - active[0] == 1_048_576

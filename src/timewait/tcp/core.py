@@ -195,13 +195,13 @@ class Core:
 
     # --- New connections
 
-    def first_number(self, mixed: int, now: Instant, wait: TimeWait | None) -> int:
+    def first_number(self, mixed: int, passive: bool, now: Instant, wait: TimeWait | None) -> int:
         """Return the ISS of a connection, past the numbers of the incarnation that `wait` remembers."""
         profile = self.profile
         if wait is not None and profile.tw_iss is IssRule.ABOVE_OLD:
             return new_iss_above(wait)
-        number = isn.initial(profile, mixed, self.chance, now)
-        if wait is not None and profile.tw_iss is IssRule.CLOCK_BUMPED and not lt(wait.snd_nxt, number):
+        number = isn.initial(profile, mixed, passive, self.chance, now)
+        if wait is not None and profile.tw_iss is IssRule.NEW_BUMPED and not lt(wait.snd_nxt, number):
             return new_iss_above(wait)
         return number
 
@@ -217,7 +217,7 @@ class Core:
             if not passive and profile.receive_buffer_active is not None:
                 limit = profile.receive_buffer_active
         mss = self.mtu - (40 if len(key[0]) == 4 else 60)
-        iss = self.first_number(mixed, now, wait)
+        iss = self.first_number(mixed, passive, now, wait)
         conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
         conn.sack_ok = profile.sack and not options.no_options
         if profile.window_scale is not None and not options.no_options:

@@ -23,9 +23,9 @@ def clock(now: Instant, hz: int) -> int:
     return (now * hz // SECOND) & MASK
 
 
-def initial(profile: Profile, mixed: int, chance: Random, now: Instant) -> int:
+def initial(profile: Profile, mixed: int, passive: bool, chance: Random, now: Instant) -> int:
     """Return the initial sequence number of a new incarnation; `mixed` is `keyed` of its four-tuple."""
-    match profile.isn:
+    match profile.isn_passive if passive and profile.isn_passive is not None else profile.isn:
         case IsnScheme.KEYED:
             return (clock(now, profile.isn_hz) + mixed) & MASK
         case IsnScheme.CLOCK:

@@ -84,8 +84,8 @@ class IssRule(StrEnum):
     """The initial sequence number of a connection reopened from TIME-WAIT."""
 
     ABOVE_OLD = "old SND.NXT + 65537"
-    CLOCK = "clock"
-    CLOCK_BUMPED = "clock, moved past old SND.NXT"
+    NEW = "as of any new one"
+    NEW_BUMPED = "as of any new one, moved past old SND.NXT"
 
 
 class IsnScheme(StrEnum):
@@ -205,7 +205,7 @@ class Profile:
     tw_syn_reply: SynReply = SynReply.CHALLENGE
     tw_syn_ack_is_syn: bool = True
     tw_no_listener: NoListener = NoListener.KEEP_AND_ACK
-    tw_iss: IssRule = IssRule.CLOCK_BUMPED
+    tw_iss: IssRule = IssRule.NEW_BUMPED
     tw_returns: bool = True
     """Return to TIME-WAIT when the SYN that reopened it proves an old duplicate.  MAY-2 (2)."""
     tw_paws: bool = True
@@ -378,6 +378,8 @@ class Profile:
     isn: IsnScheme = IsnScheme.KEYED
     isn_hz: int = 250_000
     isn_constant: int = 0
+    isn_passive: IsnScheme | None = None
+    """How a passive open draws its number, where that is not as an active one does."""
 
     def changed(self, **values: Any) -> "Profile":
         """Return a copy with some fields changed; for tests and what-if questions."""

@@ -6,6 +6,7 @@ from typing import Final
 from timewait.clock import MS, SECOND
 from timewait.tcp.events import Errno
 from timewait.tcp.profile import (
+    IsnScheme,
     IssRule,
     NoAckRule,
     NoListener,
@@ -37,8 +38,8 @@ PROFILE: Final[Profile] = derive(
             NoListener.DELETE_AND_RESET,
             "read: tcp_input() looks it up anew after tcp_twclose()",
         ),
-        "tw_iss": (IssRule.CLOCK, "recalled, not looked up: syncache takes a new number, tcp_syncache.c"),
-        "tw_returns": (False, "recalled, not looked up: tcp_twcheck() deletes the record before the SYN is taken"),
+        "tw_iss": (IssRule.NEW, "read: syncache_add(), sys/netinet/tcp_syncache.c, knows no old connection"),
+        "tw_returns": (False, "read: tcp_twcheck(), tcp_timewait.c: tcp_twclose() before the SYN is taken"),
         "tw_paws": (False, "read: tcp_twcheck() reads no options"),
         "tw_no_ack": (NoAckRule.DROP, "read: tcp_twcheck()"),
         "tw_exact_ack_replies": (False, "read: tcp_twcheck(): pure ACK at RCV.NXT and SND.NXT draws nothing"),
@@ -51,9 +52,9 @@ PROFILE: Final[Profile] = derive(
         "syn_fin": (SynFinRule.AS_SYN, "read: net.inet.tcp.drop_synfin = 0"),
         "left_edge_inclusive": (
             True,
-            "recalled, not looked up: tcp_do_segment() trims what is old and goes on to the ACK",
+            "read: tcp_do_segment(), tcp_input.c: todrop takes what is old away and goes on to the ACK",
         ),
-        "closing_answers_fin": (True, "recalled, not looked up: tcp_twstart() answers when TF_ACKNOW is set"),
+        "closing_answers_fin": (True, "read: tcp_twstart(), tcp_timewait.c: acknow = TF_ACKNOW"),
         "judge_by_buffer": (
             True,
             "recalled, not looked up: as FreeBSD was seen to answer, not run here: 65700 behind a field of 65535",
@@ -95,11 +96,15 @@ PROFILE: Final[Profile] = derive(
         "delayed_ack": (40 * MS, "read: TCPTV_DELACK (hz/25), sys/netinet/tcp_timer.h"),
         "ts_scope": (TimestampScope.FOUR_TUPLE, "read: tcp_new_ts_offset(), sys/netinet/tcp_subr.c: with the ports"),
         "ephemeral_range": ((10000, 65535), "read: net.inet.ip.portrange.first and last"),
-        "port_search": (PortSearch.RANDOM_START, "recalled, not looked up: in_pcb_lport(), in_pcb.c"),
+        "port_search": (PortSearch.RANDOM_START, "read: in_pcb_lport_dest(), sys/netinet/in_pcb.c: arc4random()"),
         "connect_error": (Errno.EADDRINUSE, "read: tcp_connect(), tcp_usrreq.c"),
-        "connect_exhausted_error": (Errno.EADDRNOTAVAIL, "recalled, not looked up: in_pcb_lport(), in_pcb.c"),
-        "bind_exhausted_error": (Errno.EADDRNOTAVAIL, "recalled, not looked up: in_pcb_lport(), in_pcb.c"),
+        "connect_exhausted_error": (Errno.EADDRNOTAVAIL, "read: in_pcb_lport_dest(), sys/netinet/in_pcb.c"),
+        "bind_exhausted_error": (Errno.EADDRNOTAVAIL, "read: in_pcb_lport(), sys/netinet/in_pcb.c"),
         "challenge_per_second": (0, "chosen: net.inet.icmp.icmplim counts other segments"),
+        "isn_passive": (
+            IsnScheme.RANDOM,
+            "read: syncookie_generate(), sys/netinet/tcp_syncache.c: a keyed hash of the SYN, no clock",
+        ),
         "isn_hz": (1_048_576, "read: ISN_BYTES_PER_SECOND, sys/netinet/tcp_subr.c"),
         "keepalive_probes": (8, "read: TCPTV_KEEPCNT, sys/netinet/tcp_timer.h"),
     },

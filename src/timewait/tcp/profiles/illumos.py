@@ -35,7 +35,7 @@ PROFILE: Final[Profile] = derive(
         "tw_syn": (SynRule.BEYOND_WINDOW, "read: tcp_time_wait_processing(): beyond the window, after PAWS"),
         "tw_syn_reply": (SynReply.RESET_IN_WINDOW, "read: tcp_time_wait_processing(): RST, the wait is kept"),
         "tw_syn_ack_is_syn": (True, "read: tcp_time_wait_processing() looks at TH_SYN alone"),
-        "tw_iss": (IssRule.CLOCK_BUMPED, "read: tcp_time_wait_processing() moves the next ISS past SND.NXT"),
+        "tw_iss": (IssRule.NEW_BUMPED, "read: tcp_time_wait_processing() moves the next ISS past SND.NXT"),
         "tw_returns": (False, "read: tcp_time_wait_processing(): tcp_clean_death() before the SYN is taken"),
         "tw_no_ack": (NoAckRule.ACK_OUTSIDE, "read: tcp_time_wait_processing(): TH_ACK_NEEDED asks for no ACK bit"),
         "tw_fin_restarts": (True, "read: tcp_time_wait_processing()"),

@@ -34,6 +34,7 @@ PROFILE: Final[Profile] = derive(
         "syn_retries": (12, "read: TCP_MAXRXTSHIFT, bsd/netinet/tcp_timer.h"),
         "data_retries": (12, "read: TCP_MAXRXTSHIFT, bsd/netinet/tcp_timer.h"),
         "orphan_retries": (12, "read: TCP_MAXRXTSHIFT, bsd/netinet/tcp_timer.h"),
+        "isn_passive": (None, "recalled, not looked up: no syncache; tcp_input.c, TCPS_LISTEN, tcp_new_isn()"),
         "delayed_ack": (100 * MS, "recalled, not found: TCPTV_DELACK is not in bsd/netinet/tcp_timer.h"),
     },
     sysctls=MappingProxyType(

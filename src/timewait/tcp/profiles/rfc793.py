@@ -29,7 +29,7 @@ PROFILE: Final[Profile] = derive(
         "tw_syn": (SynRule.NEVER, "read: RFC 793 section 3.9 knows no reopening; RFC 1122 4.2.2.13 brought it"),
         "tw_syn_reply": (SynReply.RESET_AND_DELETE_IN_WINDOW, "read: RFC 793 section 3.9, SEGMENT ARRIVES, fourth"),
         "tw_syn_ack_is_syn": (True, "read: RFC 793 section 3.9 looks at the SYN bit alone"),
-        "tw_iss": (IssRule.CLOCK, "read: RFC 793 section 3.3"),
+        "tw_iss": (IssRule.NEW, "read: RFC 793 section 3.3"),
         "tw_returns": (False, "read: nothing reopens"),
         "tw_paws": (False, "read: older than timestamps"),
         "tw_no_ack": (NoAckRule.ACK_OUTSIDE, "read: RFC 793 section 3.9, first, then fifth"),

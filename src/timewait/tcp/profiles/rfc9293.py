@@ -36,7 +36,7 @@ PROFILE: Final[Profile] = derive(
         "tw_syn_reply": (SynReply.CHALLENGE, "read: RFC 9293 section 3.10.7.4 fourth; RFC 6191 would be silent"),
         "tw_syn_ack_is_syn": (True, "read: RFC 5961 section 4 speaks of the SYN bit alone"),
         "tw_no_listener": (NoListener.KEEP_AND_ACK, "chosen: the text does not say; the wait goes on"),
-        "tw_iss": (IssRule.CLOCK_BUMPED, "read: RFC 9293 section 3.6.1 MAY-2 (1)"),
+        "tw_iss": (IssRule.NEW_BUMPED, "read: RFC 9293 section 3.6.1 MAY-2 (1)"),
         "tw_returns": (True, "read: RFC 9293 section 3.6.1 MAY-2 (2)"),
         "tw_no_ack": (NoAckRule.ACK_OUTSIDE, "read: RFC 9293 section 3.10.7.4 first, then fifth"),
         "tw_exact_ack_replies": (

@@ -32,7 +32,7 @@ PROFILE: Final[Profile] = derive(
             False,
             "read: process(), src/socket/tcp.rs: a SYN without ACK is dropped as all without ACK",
         ),
-        "tw_iss": (IssRule.CLOCK, "recalled, not looked up: connect() draws a new number"),
+        "tw_iss": (IssRule.NEW, "recalled, not looked up: connect() draws a new number"),
         "tw_returns": (False, "recalled, not looked up: nothing reopens"),
         "tw_paws": (False, "read: process(), src/socket/tcp.rs: no check of a timestamp"),
         "tw_no_ack": (NoAckRule.DROP, "read: process()"),

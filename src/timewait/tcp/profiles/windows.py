@@ -20,7 +20,7 @@ PROFILE: Final[Profile] = derive(
         "tw_rst": (ResetRule.EXACT_OR_CHALLENGE, "chosen: not known, as RFC 9293"),
         "tw_syn": (SynRule.ABOVE, "chosen: as BSD; StrictTimeWaitSeqCheck shows that there is a rule"),
         "tw_syn_reply": (SynReply.ACK, "chosen: not known"),
-        "tw_iss": (IssRule.CLOCK_BUMPED, "chosen: as RFC 9293"),
+        "tw_iss": (IssRule.NEW_BUMPED, "chosen: as RFC 9293"),
         "tw_returns": (False, "chosen: no stack was seen to"),
         "fin_wait_2": (240 * SECOND, "recalled, not looked up: documentation of TcpFinWait2Delay"),
         "bind_over_wait": (False, "read: a curl report: bind() succeeds, connect() fails"),
