@@ -43,6 +43,28 @@ def test_a_tag_chooses(capsys: pytest.CaptureFixture[str]) -> None:
     assert all("H19" in each["tags"] for each in data["scenarios"])
 
 
+def test_a_tag_is_said_and_completed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lines(capsys, "list", "--tag", "H19")[0] == "H19: SYN above RCV.NXT may reopen (RFC 9293 MAY-2)"
+    with pytest.raises(UsageError) as error:
+        run(["lab", "list", "--tag", "reuze"])
+    assert "reuse" in error.value.hint
+    for words, expected in (
+        ("lab list --tag fin-w", "fin-wait-2"),
+        ("lab run half-c", "half-close"),
+        ("claims 16.1", "16.14"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", f"timewait {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+        done = subprocess.run(
+            [sys.executable, "-m", "timewait"],
+            env={**os.environ, "_TIMEWAIT_COMPLETE": "bash_complete"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert f"plain,{expected}" in done.stdout.splitlines(), (words, done.stdout, done.stderr)
+
+
 def test_a_parameter_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("run", "server-closes", "--world", "engine", "--set", "ports=8", "--set", "connects=20", "--json")
     (result,) = json.loads("\n".join(lines(capsys, *arguments)))["results"]

@@ -31,7 +31,9 @@ def schema(name: str) -> dict[str, Any]:
     return read
 
 
-CHECKS: dict[str, Check] = {name: fastjsonschema.compile(schema(name)) for name in ("doctor", "explain", "sockets")}
+CHECKS: dict[str, Check] = {
+    name: fastjsonschema.compile(schema(name)) for name in ("claims", "doctor", "explain", "lab", "sockets")
+}
 
 
 def printed(*arguments: str) -> Any:
@@ -67,6 +69,21 @@ def test_what_the_commands_print_keeps_to_the_schemas() -> None:
         CHECKS["explain"](printed("explain", "EADDRINUSE", "--from", str(SERVICE), "--try", *there))
         for group in ([], ["--group", "destination"], ["--group", "role"], ["--group", "state"]):
             CHECKS["sockets"](printed("sockets", *there, "--state", "all", *group))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lab", "list"),
+        ("lab", "show", "fin-timeout"),
+        ("lab", "run", "half-close", "lost-last-ack", "cost-of-connect"),
+        ("lab", "compare", "--tag", "half-close"),
+        ("claims", "5", "16.1"),
+    ],
+)
+def test_what_the_lab_prints_keeps_to_its_schemas(arguments: tuple[str, ...]) -> None:
+    require_namespaces()
+    CHECKS[arguments[0]](printed(*arguments))
 
 
 @pytest.mark.parametrize("name", MEANINGS)

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from timewait.cli.states import width
 from timewait.errors import Exit, UsageError
 from timewait.lab import catalog
+from timewait.lab.behaviours import BEHAVIOURS, SUBJECTS
 from timewait.lab.scenario import ENGINE, KERNEL, WORLDS, Scenario, tagged
 
 if TYPE_CHECKING:
@@ -62,7 +63,17 @@ class _Name(click.ParamType[str]):
         return [CompletionItem(name) for name in catalog.names() if name.startswith(incomplete)]
 
 
-_TAG = click.option("--tag", metavar="TAG", help="Only those with this tag: reuse, H19 ...")
+class _Tag(click.ParamType[str]):
+    """A subject or a row of the list of behaviours; checked when scenarios are chosen, completed here."""
+
+    name = "tag"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        known = {**SUBJECTS, **{row: each.says for row, each in BEHAVIOURS.items()}}
+        return [CompletionItem(tag, help=says) for tag, says in known.items() if tag.startswith(incomplete)]
+
+
+_TAG = click.option("--tag", type=_Tag(), metavar="TAG", help="Only those with this tag: reuse, H19 ...")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
 _PROFILE = click.option("--profile", metavar="NAME", default="linux", show_default=True, help="What the engine is.")
 _SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The engine's chances.")
@@ -85,7 +96,7 @@ def list_(tag: str | None, as_json: bool) -> int:
     from timewait.report import lab as report
 
     found = tagged(catalog.every(), tag)
-    return _print(report.catalogue_data(found) if as_json else report.catalogue_lines(found, width()))
+    return _print(report.catalogue_data(found) if as_json else report.catalogue_lines(found, width(), tag))
 
 
 @lab.command(epilog=_SHOW_EPILOG)

@@ -3,6 +3,7 @@
 A row is a letter and a number; what holds it up is a section of RFC 9293 where nothing else is said.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -189,3 +190,6 @@ SUBJECTS: Final = MappingProxyType(
         "tools": "what administrators do by hand",
     }
 )
+
+# What no scenario shows, and why.
+NOT_SHOWN: Final[Mapping[str, str]] = MappingProxyType({})

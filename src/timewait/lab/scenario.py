@@ -6,7 +6,8 @@ what is foretold of them; leaves running it to `lab.trial` and comparing worlds 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from difflib import get_close_matches
+from typing import Final, NamedTuple, TypeAlias
 
 from timewait.clock import SECOND, Duration
 from timewait.errors import UsageError
@@ -179,11 +180,14 @@ class Scenario(NamedTuple):
 
 
 def tagged(scenarios: Sequence[Scenario], tag: str | None) -> list[Scenario]:
-    """Return the scenarios with a tag; all of them for None.  Raises `UsageError` for a tag that none has."""
+    """Return the scenarios with a tag; all of them for None.  Raises `UsageError`, naming near ones, if none has it."""
     if tag is None:
         return list(scenarios)
     found = [each for each in scenarios if tag.lower() in (word.lower() for word in each.tags)]
     if not found:
-        every: dict[str, Any] = dict.fromkeys(word for each in scenarios for word in each.tags if word.islower())
-        raise UsageError(f"no scenario is tagged {tag!r}", f"tags: {', '.join(sorted(every))}, and rows such as H19")
+        every = sorted({word for each in scenarios for word in each.tags})
+        near = get_close_matches(tag, every, n=3, cutoff=0.6)
+        subjects = ", ".join(word for word in every if word.islower())
+        hint = f"near it: {', '.join(near)}" if near else f"tags: {subjects}, and rows such as H19"
+        raise UsageError(f"no scenario is tagged {tag!r}", hint)
     return found

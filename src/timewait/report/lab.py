@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from timewait.clock import readable
 from timewait.errors import TimewaitError
+from timewait.lab.behaviours import BEHAVIOURS, SUBJECTS, Behaviour
 from timewait.lab.scenario import ENGINE, Foretold, Observation, Scenario, Value
 from timewait.report.columns import table, wrapped
 
@@ -43,11 +44,29 @@ def _labelled(label: str, text: str, width: int) -> Iterator[str]:
 # -- the catalogue -----------------------------------------------------------------------------------------------------
 
 
-def catalogue_lines(scenarios: Sequence[Scenario], width: int) -> Iterator[str]:
-    """Yield the catalogue as a table."""
+def catalogue_lines(scenarios: Sequence[Scenario], width: int, tag: str | None = None) -> Iterator[str]:
+    """Yield the catalogue, or the part with a tag, as a table; above it what the tag means."""
+    if tag is not None:
+        yield from textwrap.wrap(f"{tag}: {_meaning(tag)}", width)
+        yield ""
     name = max(len(each.name) for each in scenarios)
     rows = ((each.name, each.question) for each in scenarios)
     yield from wrapped(("SCENARIO", "QUESTION"), rows, (name, width - name - 2))
+
+
+def _meaning(tag: str) -> str:
+    """Return what a tag stands for."""
+    if tag.lower() in SUBJECTS:
+        return SUBJECTS[tag.lower()]
+    row = BEHAVIOURS.get(tag.upper())
+    return f"{row.says} ({basis_text(row)})" if row else ""
+
+
+def basis_text(row: Behaviour) -> str:
+    """Return which document has a row."""
+    if row.basis == "-":
+        return "no RFC"
+    return row.basis if row.basis.startswith("RFC") else f"RFC 9293 {row.basis}"
 
 
 def scenario_lines(scenario: Scenario, width: int) -> Iterator[str]:
@@ -55,7 +74,10 @@ def scenario_lines(scenario: Scenario, width: int) -> Iterator[str]:
     yield from _labelled("asks", scenario.question, width)
     for at, source in enumerate(scenario.sources):
         yield from _labelled("" if at else "sources", source, width)
-    yield from _labelled("tags", ", ".join(scenario.tags), width)
+    yield from _labelled("subjects", ", ".join(tag for tag in scenario.tags if tag in SUBJECTS), width)
+    shown = sorted((tag for tag in scenario.tags if tag in BEHAVIOURS), key=list(BEHAVIOURS).index)
+    for at, row in enumerate(shown):
+        yield from _labelled("" if at else "shows", f"{row}  {_meaning(row)}", width)
     yield from _labelled("worlds", ", ".join(scenario.worlds), width)
     yield from _labelled("lasts", f"{readable(scenario.lasts)} where time is real", width)
     for known in scenario.known:
