@@ -225,6 +225,10 @@ def listening_in_range(host: KernelHost) -> None:
     assert host.listen(Endpoint("127.0.0.1", 40000)).ok
 
 
+def bounds_both_even(host: KernelHost) -> None:
+    host.set_sysctl(RANGE, "40000 40100")
+
+
 def short_fin_timeout(host: KernelHost) -> None:
     host.set_sysctl("net.ipv4.tcp_fin_timeout", "10")
 
@@ -258,6 +262,7 @@ TROUBLES = {
     "rfc1337-on": Trouble(with_rfc1337, ("rfc1337-on NOTE",)),
     "rfc1337-without-timestamps": Trouble(rfc1337_without_timestamps, ("timestamps-off WARNING", "rfc1337-on WARNING")),
     "listener-in-range": Trouble(listening_in_range, ("listener-in-range NOTE",)),
+    "range-parity": Trouble(bounds_both_even, ("range-parity NOTE",)),
     "fin-timeout-folklore": Trouble(short_fin_timeout, ("fin-timeout-folklore NOTE",)),
     "server-time-wait": Trouble(busy_server, ("server-time-wait NOTE",)),
 }

@@ -22,6 +22,7 @@ _PAWS: Final = "TcpExt.PAWSTimewait"
 _REFUSALS: Final = ("PAWSTimewait", "TCPACKSkippedTimeWait", "TCPChallengeACK")
 _BUCKETS: Final = "net.ipv4.tcp_max_tw_buckets"
 _DEFAULT_BUCKETS: Final = 131072  # of a large host: half its hash entries, inet_hashinfo2_init and tcp_sk_init
+_LAST_PORT: Final = 65535
 
 
 def full_fin_wait_2(look: Look) -> Iterator[Finding]:
@@ -310,6 +311,33 @@ def listeners_in_range(look: Look) -> Iterator[Finding]:
     )
 
 
+def bounds_of_one_parity(look: Look) -> Iterator[Finding]:
+    """An odd number of ports: the search for a free one goes in steps of two over an even number."""
+    low, high = look.pool.low, look.pool.high
+    if low >= high or (high - low) % 2:
+        return
+    name = "net.ipv4.ip_local_port_range"
+    better = f"{low - 1} {high}" if high == _LAST_PORT else f"{low} {high + 1}"
+    yield Finding(
+        "range-parity",
+        Severity.NOTE,
+        "",
+        f"the bounds of the ephemeral range are both {'odd' if low % 2 else 'even'}: each search leaves out a port",
+        (
+            ("range", f"{name} = {low} {high}"),
+            (
+                "harm",
+                (
+                    "connect() and bind() to port 0 search an even number of ports from a start of their own, so "
+                    "one, another each time, is passed over: the last free one may not be found; the kernel logs it too"
+                ),
+            ),
+        ),
+        (),
+        (setting(look.snapshot, name, better, "bounds of different parity", "none"),),
+    )
+
+
 def folklore(look: Look) -> Iterator[Finding]:
     """Settings that are passed on as remedies and do nothing, or harm."""
     snapshot = look.snapshot
@@ -428,6 +456,7 @@ RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     timestamps_off,
     rfc1337_on,
     listeners_in_range,
+    bounds_of_one_parity,
     folklore,
     server_side,
 )
