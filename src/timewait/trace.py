@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
 from timewait.clock import MS, SECOND, US, Duration, Instant
 from timewait.endpoint import written
-from timewait.tcp.events import Dropped, Entered, Failed
+from timewait.tcp.events import Dropped, Entered, Failed, FourTuple
 from timewait.wire import packet
 from timewait.wire.pcapng import Writer
 from timewait.wire.segment import ACK, FIN, PSH, RST, SYN, URG, Segment
@@ -58,12 +58,16 @@ class Happened(NamedTuple):
 
 
 class Called(NamedTuple):
-    """A user's call, and what it came to: a value, or an errno's name."""
+    """A user's call, and what it came to: a value, or an errno's name.
+
+    `connection`: what it is about, as far as it is known: an end may be without address, a port may be 0.
+    """
 
     time: Instant
     host: str
     call: str
     result: str
+    connection: FourTuple | None = None
 
 
 Entry: TypeAlias = Moved | Happened | Called
@@ -148,14 +152,30 @@ def flag_names(flags: int) -> str:
     return ",".join(name for bit, name in _FLAGS if flags & bit) or "-"
 
 
+class Relative:
+    """Sequence numbers as people read them: counted from the first of each incarnation and direction."""
+
+    def __init__(self) -> None:
+        self._bases: dict[tuple[bytes, int, bytes, int], int] = {}
+
+    def numbers(self, segment: Segment) -> tuple[int, int]:
+        """Return SEG.SEQ and SEG.ACK of a segment, which is the next one that travels."""
+        forth, back = segment[:4], (*segment[2:4], *segment[:2])
+        if segment.flags & SYN or forth not in self._bases:
+            self._bases[forth] = segment.seq
+        if segment.flags & ACK and back not in self._bases:
+            self._bases[back] = segment.ack
+        acked = diff(segment.ack, self._bases[back]) if back in self._bases else segment.ack
+        return diff(segment.seq, self._bases[forth]), acked
+
+
 class _Printer:
-    """Turns entries into lines; remembers where each incarnation's numbers begin."""
+    """Turns entries into lines."""
 
     def __init__(self, trace: Trace, relative: bool) -> None:
         self.zero = trace.zero
         self.names: Mapping[bytes, str] = trace.names
-        self.relative = relative
-        self.bases: dict[tuple[bytes, int, bytes, int], int] = {}
+        self.relative = Relative() if relative else None
         moved = [entry for entry in trace.entries if isinstance(entry, Moved)]
         pairs = {frozenset(((s.source, s.source_port), (s.destination, s.destination_port))) for *_, s, _ in moved}
         # Names alone where they tell the ends apart; with ports where there are several connections.
@@ -201,15 +221,7 @@ class _Printer:
         return f"{source} > {self._end(segment.destination, segment.destination_port)}"
 
     def _segment(self, segment: Segment) -> str:
-        forth = segment[:4]
-        back = (*segment[2:4], *segment[:2])
-        if segment.flags & SYN or forth not in self.bases:
-            self.bases[forth] = segment.seq
-        sequence, acked = segment.seq, segment.ack
-        if self.relative:
-            sequence = diff(sequence, self.bases[forth])
-            if back in self.bases:
-                acked = diff(acked, self.bases[back])
+        sequence, acked = self.relative.numbers(segment) if self.relative else (segment.seq, segment.ack)
         words = [flag_names(segment.flags).ljust(7), f"seq={sequence}"]
         if segment.flags & ACK:
             words.append(f"ack={acked}")

@@ -167,3 +167,15 @@ def children(parent: int) -> list[int]:
             if int(fields[1]) == parent:
                 found.append(int(entry))
     return found
+
+
+def test_the_exchange_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    """RFC 9293 figure 12 and 3.10.7.4: a lost last ACK, the FIN again, and TIME-WAIT anew."""
+    shown = lines(capsys, "run", "lost-last-ack", "--world", "engine", "--trace")
+    assert max(map(len, shown)) <= 80
+    drawn = shown[next(at for at, line in enumerate(shown) if "times in seconds" in line) :]
+    lost = next(at for at, line in enumerate(drawn) if "lost on the way" in line)
+    assert "TIME-WAIT #-- ACK" in drawn[lost - 1]
+    assert "FIN,ACK" in next(line for line in drawn[lost + 1 :] if "--" in line)
+    with pytest.raises(UsageError):
+        lines(capsys, "run", "half-close", "--trace", "--json")

@@ -37,6 +37,7 @@ Examples:
   timewait lab run half-close                      in the engine and on this kernel
   timewait lab run reconnect --world engine --profile freebsd
   timewait lab run reconnect --set count=5
+  timewait lab run lost-last-ack --trace           with a diagram of the exchange
   timewait lab run unread-data --world engine --pcap unread.pcapng
 
 \b
@@ -116,6 +117,7 @@ def show(name: str, as_json: bool) -> int:
 @_PROFILE
 @click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="A parameter of the scenario; see lab show.")
 @_SEED
+@click.option("--trace", is_flag=True, help="Draw the exchange: segments, states and calls between two lifelines.")
 @click.option("--pcap", metavar="FILE", type=click.Path(dir_okay=False), help="Write the segments as pcapng.")
 @_JSON
 def run(
@@ -124,6 +126,7 @@ def run(
     profile: str,
     given: tuple[str, ...],
     seed: int,
+    trace: bool,
     pcap: str | None,
     as_json: bool,
 ) -> int:
@@ -134,6 +137,10 @@ def run(
     asked = [catalog.get(each) for each in dict.fromkeys(name)]
     if given and len(asked) > 1:
         raise UsageError("--set is about one scenario's parameters", "run that one alone")
+    if trace and as_json:
+        raise UsageError(
+            "--trace draws for people, --json is for programs", "leave one out; --pcap FILE has all segments"
+        )
     trials = []
     for scenario in asked:
         worlds = [each for each in scenario.worlds if world in (each, "all")]
@@ -145,7 +152,7 @@ def run(
     if pcap is not None and not any(trial.recorded for trial in trials):
         raise UsageError("--pcap: a kernel's own loopback is not recorded", "add --world engine")
     if pcap is None:
-        results = _perform(Trials(), trials)
+        results = _perform(Trials(traced=trace), trials)
     else:
         try:
             with Path(pcap).open("wb") as file:
@@ -157,7 +164,9 @@ def run(
     else:
         for at, scenario in enumerate(asked):
             _print(["", ""] if at else [])
-            _print(report.result_lines([each for each in results if each.trial.scenario == scenario], width()))
+            found = [each for each in results if each.trial.scenario == scenario]
+            _print(report.result_lines(found, width()))
+            _print(report.trace_lines(found, width()) if trace else [])
     if cannot := report.unavailable(results):
         raise cannot
     return Exit.FAILED if any(result.error or result.astray for result in results) else Exit.OK

@@ -21,7 +21,7 @@ from timewait.system.conntrack import Tracked
 from timewait.system.socket_table import Socket
 from timewait.tcp import profiles
 from timewait.tcp.connection import Connection
-from timewait.tcp.events import Errno, Events
+from timewait.tcp.events import Errno, Events, FourTuple
 from timewait.tcp.profile import Profile, Reuse, SynRule, Sysctl
 from timewait.tcp.settings import SettingError, parse
 from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
@@ -111,10 +111,14 @@ class EngineHost:
 
     # -- how calls are made --------------------------------------------------------------------------------------------
 
-    def _call(self, text: str, name: str, work: Callable[[], Any]) -> Outcome:
-        """Make one call: `work` returns its value or an errno, or raises `_Failed` to name another call."""
+    def _call(self, text: str, name: str, work: Callable[[], Any], about: int | FourTuple) -> Outcome:
+        """Make one call: `work` returns its value or an errno, or raises `_Failed` to name another call.
+
+        `about`: the socket's number, or the ends where there is none yet; of the value, where that is a socket.
+        """
         self._check()
         began = self.network.now
+        connection = self._ends(about)
         try:
             value = work()
         except _Failed as failed:
@@ -123,9 +127,20 @@ class EngineHost:
         error = str(value) if isinstance(value, Errno) else ""
         if self.network.trace is not None:
             done = f"{len(value)} octets" if isinstance(value, bytes) else "done" if value is None else str(value)
-            result = error or done
-            self.network.trace.entries.append(Called(self.network.now, self.node.name, text, result))
+            if name in ("connect", "accept") and not error:
+                connection = self._ends(value)
+            called = Called(self.network.now, self.node.name, text, error or done, connection)
+            self.network.trace.entries.append(called)
         return Outcome(None if error else value, name if error else "", error, began, self.network.now)
+
+    def _ends(self, about: int | FourTuple) -> FourTuple | None:
+        """Return a socket's ends, as far as it has them."""
+        if isinstance(about, FourTuple):
+            return about
+        owner = self.stack.handles.get(about)
+        if isinstance(owner, Connection):
+            return owner.key
+        return None if owner is None else FourTuple(owner.address, owner.port, b"", 0)
 
     def _check(self) -> None:
         if self._interrupted:
@@ -172,7 +187,7 @@ class EngineHost:
                 _must("listen", self.stack.listen(handle, backlog))
             return handle
 
-        return self._call(f"listen({at})", "listen", work)
+        return self._call(f"listen({at})", "listen", work, FourTuple(_packed(at.address), at.port, b"", 0))
 
     def connect(
         self,
@@ -201,7 +216,8 @@ class EngineHost:
                 _must("connect", self.stack.take_error(handle))
             return handle
 
-        return self._call(f"connect({to})", "connect", work)
+        own = (b"", 0) if source is None else (_packed(source.address), source.port)
+        return self._call(f"connect({to})", "connect", work, FourTuple(*own, _packed(to.address), to.port))
 
     def _opening(self, handle: int) -> bool:
         owner = self.stack.handles.get(handle)
@@ -219,7 +235,7 @@ class EngineHost:
     def accept(self, listener: int, *, timeout: Duration = PATIENCE) -> Outcome:
         """See `Host.accept`."""
         work = lambda: self._persist(lambda: self.stack.accept(listener), timeout)  # noqa: E731
-        return self._call(f"accept({listener})", "accept", work)
+        return self._call(f"accept({listener})", "accept", work, listener)
 
     def send(self, connection: int, data: bytes, *, timeout: Duration = PATIENCE) -> Outcome:
         """See `Host.send`."""
@@ -228,7 +244,7 @@ class EngineHost:
             return self._perform(self.stack.send(connection, data, self.network.now))
 
         text = f"send({connection}, {len(data)} octets)"
-        return self._call(text, "send", lambda: self._persist(attempt, timeout))
+        return self._call(text, "send", lambda: self._persist(attempt, timeout), connection)
 
     def receive(self, connection: int, limit: int = 65536, *, timeout: Duration = PATIENCE) -> Outcome:
         """See `Host.receive`."""
@@ -236,7 +252,7 @@ class EngineHost:
         def attempt() -> bytes | Errno:
             return self._perform(self.stack.recv(connection, limit, self.network.now))
 
-        return self._call(f"recv({connection})", "recv", lambda: self._persist(attempt, timeout))
+        return self._call(f"recv({connection})", "recv", lambda: self._persist(attempt, timeout), connection)
 
     def half_close(self, connection: int) -> Outcome:
         """See `Host.half_close`."""
@@ -244,7 +260,7 @@ class EngineHost:
         def work() -> Errno | None:
             return self._perform(self.stack.shutdown(connection, self.network.now))
 
-        return self._call(f"shutdown({connection})", "shutdown", work)
+        return self._call(f"shutdown({connection})", "shutdown", work, connection)
 
     def stop_reading(self, connection: int) -> Outcome:
         """See `Host.stop_reading`."""
@@ -252,7 +268,7 @@ class EngineHost:
         def work() -> Errno | None:
             return self._perform(self.stack.shutdown(connection, self.network.now, "read"))
 
-        return self._call(f"shutdown({connection}, SHUT_RD)", "shutdown", work)
+        return self._call(f"shutdown({connection}, SHUT_RD)", "shutdown", work, connection)
 
     def close(self, connection: int) -> Outcome:
         """See `Host.close`."""
@@ -264,7 +280,7 @@ class EngineHost:
                 return None
             return result
 
-        return self._call(f"close({connection})", "close", work)
+        return self._call(f"close({connection})", "close", work, connection)
 
     def abort(self, connection: int) -> Outcome:
         """See `Host.abort`."""
@@ -273,12 +289,15 @@ class EngineHost:
             self.stack.set_option(connection, linger=0)
             return self._perform(self.stack.close(connection, self.network.now))
 
-        return self._call(f"abort({connection})", "close", work)
+        return self._call(f"abort({connection})", "close", work, connection)
 
     def set_option(self, connection: int, name: str, value: int) -> Outcome:
         """See `Host.set_option`."""
         return self._call(
-            f"setsockopt({connection}, {name}, {value})", "setsockopt", lambda: self._set(connection, name, value)
+            f"setsockopt({connection}, {name}, {value})",
+            "setsockopt",
+            lambda: self._set(connection, name, value),
+            connection,
         )
 
     def _set(self, handle: int, name: str, value: int) -> Errno | None:
@@ -305,7 +324,9 @@ class EngineHost:
                 self.stack.forget(key, pack_key(key), wait, None)
             return len(found)
 
-        return self._call(f"destroy({local_port}, {peer_port})", "destroy", work)
+        return self._call(
+            f"destroy({local_port}, {peer_port})", "destroy", work, FourTuple(b"", local_port, b"", peer_port)
+        )
 
     def track(self) -> None:
         """See `Host.track`: the engine has no packet filter."""

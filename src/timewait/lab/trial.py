@@ -103,9 +103,10 @@ def _circumstances(trial: Trial, stage: Stage) -> dict[str, str]:
 class Trials:
     """Trials under way."""
 
-    def __init__(self, capture: BinaryIO | None = None) -> None:
-        """`capture`: where the segments of engine trials are written, as pcapng, a section a host."""
+    def __init__(self, capture: BinaryIO | None = None, *, traced: bool = False) -> None:
+        """`capture`: where the segments are written, as pcapng, a section a trial; `traced`: record hosts alone too."""
         self._capture = capture
+        self._traced = traced or capture is not None
         self._live: set[Host] = set()
         self._stopped = False
 
@@ -126,7 +127,7 @@ class Trials:
                     profile=trial.profile,
                     seed=trial.seed,
                     engine=trial.engine,
-                    traced=self._capture is not None,
+                    traced=self._traced,
                 )
                 for host in stage.hosts:
                     self._live.add(host)

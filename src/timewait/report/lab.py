@@ -135,6 +135,22 @@ def result_lines(results: "Sequence[Result]", width: int) -> Iterator[str]:
         yield from _labelled(result.trial.world, _circumstances(result), width)
 
 
+def trace_lines(results: "Sequence[Result]", width: int) -> Iterator[str]:
+    """Yield what went back and forth in each world, as diagrams."""
+    from timewait.report.conversation import picture
+    from timewait.report.ladder_text import picture_lines
+
+    for result in results:
+        yield ""
+        yield ""
+        if result.trace is None:
+            yield f"{world_name(result)}: not recorded"
+            continue
+        yield f"{world_name(result)}, times in seconds"
+        yield ""
+        yield from picture_lines(picture(result.trace), width)
+
+
 def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
     sources: dict[str, int] = {}
     seen = [{each.name: each for each in result.observations} for result in results]
