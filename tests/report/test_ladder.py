@@ -156,7 +156,7 @@ def test_what_the_network_does_is_marked() -> None:
         "                        :   replayed                              :",
         "  0.004000              :<----------------- RST seq=0 -- *        :",
         "                        :                              injected   :",
-        "= held back   * put there by the network   : no connection",
+        ": no connection   = held back   * put there by the network",
     ]
 
 
