@@ -1,10 +1,11 @@
 """`Setting`: one budget of ports and what comes to it, with chance drawn from one seed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timewait.clock import SECOND
 from timewait.plan.budget import TIE, Connects
@@ -19,11 +20,20 @@ _RTO: Final = SECOND // 5
 _MOST_REPEATS: Final = 8
 
 
+# Of each connect, the number of its flow.
+_Whose: TypeAlias = NDArray[np.int64]
+
+
 class Flow(NamedTuple):
-    """Connects that come at a pace, and for how long each connection is open."""
+    """Connects that come at a pace, and for how long each connection is open.
+
+    `blocked`: seconds after the close until connect() may take the port, where that is not the setting's: 0 where the
+    other end closes first.
+    """
 
     pace: Pace
     hold: Life
+    blocked: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +68,35 @@ class Setting:
         """Mean seconds that a connection is open."""
         return sum(flow.pace.rate * flow.hold.mean for flow in self.flows) / self.rate
 
+    def blocked_by(self, flow: Flow) -> float:
+        """Return the seconds for which a port is blocked after a connection of this flow, without the wheel's part."""
+        return self.blocked if flow.blocked is None else flow.blocked
+
     @property
     def busy(self) -> float:
         """Mean seconds that a port is in use for one connection."""
-        return self.held + self.blocked + (self.rounding / 2 if self.blocked >= self.wait else 0.0)
+        whole = 0.0
+        for flow in self.flows:
+            blocked = self.blocked_by(flow)
+            late = self.rounding / 2 if blocked >= self.wait else 0.0
+            whole += flow.pace.rate * (flow.hold.mean + blocked + late)
+        return whole / self.rate
 
     @property
     def named(self) -> bool:
         """Whether it matters which port is taken: a wait may still be on record when its port is used again."""
-        return self.blocked < self.wait
+        return any(self.blocked_by(flow) < self.wait for flow in self.flows)
 
     @property
     def settles(self) -> float:
         """Seconds after which an empty start is forgotten."""
         longest = max(flow.hold.longest for flow in self.flows)
         return max(3 * self.busy, longest + max(self.blocked, self.wait if self.named else 0.0) + self.rounding)
+
+    def thinner(self, share: float) -> "Setting":
+        """Return the same with this share of the rate."""
+        flows = tuple(flow._replace(pace=replace(flow.pace, rate=flow.pace.rate * share)) for flow in self.flows)
+        return replace(self, flows=flows)
 
     @property
     def period(self) -> float:
@@ -84,8 +108,8 @@ class Setting:
         waits, search, *streams = np.random.SeedSequence(seed).spawn(2 + 2 * len(self.flows))
         random, steps = np.random.default_rng(waits), np.random.default_rng(search)
         epoch = -1
-        for times, closes in _merged(self.flows, streams, connects):
-            frees, ends = self._ends(random, closes)
+        for times, closes, whose in _merged(self.flows, streams, connects):
+            frees, ends = self._ends(random, closes, whose)
             # A port is in use for a moment at least, so that none is its own successor.
             frees = np.maximum(frees, times + (TIE + 1))
             taken = np.zeros(len(times), np.uint8)
@@ -98,7 +122,7 @@ class Setting:
                 epoch = int(epochs[-1])
             yield Connects(times, closes, frees, np.maximum(ends, frees), taken, starts)
 
-    def _ends(self, random: np.random.Generator, closes: Times) -> tuple[Times, Times]:
+    def _ends(self, random: np.random.Generator, closes: Times, whose: _Whose) -> tuple[Times, Times]:
         """Return when ports can be taken again, and when their waits are over by themselves."""
         ends = closes + round(self.wait * SECOND)
         if self.rounding:
@@ -110,19 +134,21 @@ class Setting:
             ends += later
         if not self.named:
             return ends, ends
+        blocked = np.array([round(self.blocked_by(flow) * SECOND) for flow in self.flows])[whose]
         # A timestamp on the repeated FIN makes the wait, and so the delay before it is taken over, start anew.
-        return closes + round(self.blocked * SECOND) + (later if self.blocked else 0), ends
+        frees = closes + blocked + np.where(blocked > 0, later, 0)
+        return np.where(blocked >= round(self.wait * SECOND), ends, frees), ends
 
 
 def _merged(
     flows: tuple[Flow, ...], seeds: list[np.random.SeedSequence], connects: int | None
-) -> Iterator[tuple[Times, Times]]:
-    """Yield when connects of all flows come and when their connections close."""
+) -> Iterator[tuple[Times, Times, _Whose]]:
+    """Yield when connects of all flows come, when their connections close, and which flow each is of."""
     randoms = [np.random.default_rng(seed) for seed in seeds]
     arrivals = [flow.pace.draw(random, connects) for flow, random in zip(flows, randoms[::2], strict=True)]
     if len(flows) == 1:
         for times in arrivals[0]:
-            yield times, times + flows[0].hold.draw(randoms[1], len(times))
+            yield times, times + flows[0].hold.draw(randoms[1], len(times)), np.zeros(len(times), np.int64)
         return
     empty = np.empty(0, np.int64)
     waiting = [(empty, empty) for _ in flows]
@@ -142,4 +168,5 @@ def _merged(
         if connects is not None:
             order = order[: connects - done]
         done += len(order)
-        yield times[order], np.concatenate([closes for _, closes in parts])[order]
+        whose = np.repeat(np.arange(len(flows)), cuts)
+        yield times[order], np.concatenate([closes for _, closes in parts])[order], whose[order]

@@ -14,12 +14,15 @@ import numpy as np
 
 from timewait.clock import SECOND
 from timewait.errors import UsageError
+from timewait.plan import paths
 from timewait.plan.budget import NONE, SECOND_HALF, Budget, Connects, Decided, Look
 from timewait.plan.demand import Arrivals, Closer, Demand
 from timewait.plan.draws import Life, Pace
 from timewait.plan.limits import Limits
+from timewait.plan.paths import PortSet
 from timewait.plan.setting import Flow, Setting
 from timewait.plan.statistics import BATCHES, Interval, batch_mean, correlated, counted, ratio
+from timewait.plan.workload import Workload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +88,59 @@ def setting(demand: Demand, limits: Limits, *, wheel: bool = False) -> Setting:
         wait=wait,
         rounding=2 * limits.late if wheel else 0.0,
     )
+
+
+def of_ports(ports: PortSet, wait: float, late: float, *, wheel: bool = False, lost: float = 0.0) -> Setting:
+    """Return the budget of a set of ports that a workload makes.
+
+    `wait`: of the record that is kept after the close, `late`: what its timer adds on average; `wheel` as in `setting`.
+    Connections of pools that are always open take their ports out of it.
+    """
+    real = wait if wheel else wait + late
+    flows = tuple(
+        Flow(
+            Pace(rate=stream.rate, random=stream.random, shape=stream.shape),
+            Life(mean=stream.holds.mean, kind=stream.holds.distribution, spread=stream.holds.spread),
+            min(stream.blocked, real),
+        )
+        for stream in ports.streams
+        if stream.rate
+    )
+    if not flows:
+        raise UsageError(
+            f"{ports.whose} opens no connections{' to ' + ports.towards if ports.towards else ''}: nothing to simulate",
+            "its pool carries all requests",
+        )
+    standing = round(sum(stream.standing for stream in ports.streams))
+    first = ports.ports if ports.first_half is None else ports.first_half
+    return Setting(
+        flows=flows,
+        first=max(1, first - standing),
+        second=ports.ports - first - max(0, standing - first + 1),
+        blocked=real,
+        wait=real,
+        rounding=2 * late if wheel else 0.0,
+        lost=lost,
+    )
+
+
+def settings_of(workload: Workload, *, wheel: bool = False) -> Iterator[tuple[PortSet, Setting]]:
+    """Yield each set of ports that connections of a workload compete for, with its setting.
+
+    Where bind() chooses the port, a source has one set for all its destinations, and it is yielded once.
+    """
+    seen = set()
+    for source, destination in paths.routes(workload):
+        ports = paths.of_source(workload, source, destination)
+        if (ports.whose, ports.towards) not in seen and any(stream.rate for stream in ports.streams):
+            seen.add((ports.whose, ports.towards))
+            found = paths.limits_of(source, destination)
+            yield ports, of_ports(ports, found.wait, found.late, wheel=wheel)
+    for box in workload.middleboxes:
+        for destination in workload.destinations:
+            behind = paths.of_middlebox(workload, box, destination)
+            if behind is not None and any(stream.rate for stream in behind.streams):
+                yield behind, of_ports(behind, box.time_wait, 0.0, wheel=wheel)
 
 
 def simulate(

@@ -20,7 +20,7 @@ from timewait.lab.kernel import KernelHost
 from timewait.plan import simulation
 from timewait.plan.budget import NONE, SECOND_HALF, Connects, Decided
 from timewait.plan.draws import Times
-from timewait.plan.setting import Flow, Setting
+from timewait.plan.setting import Setting
 from timewait.system.load import OK, SLOW, Plan
 
 PORTS: Final = 300
@@ -158,9 +158,8 @@ def trial(
                 f"{scene.rate:,.0f} connects/s to {scene.ports:,} ports cannot be scaled down far enough",
                 f"one process makes up to {MOST_RATE:,.0f} connects/s",
             )
-    flows = tuple(Flow(replace(pace, rate=pace.rate * scale), hold) for pace, hold in scene.flows)
     first = ports // 2 if scene.second else ports
-    small = replace(scene, flows=flows, first=first, second=ports - first)
+    small = replace(scene.thinner(scale), first=first, second=ports - first)
     return Trial(
         setting=small,
         client_closes=client_closes,
