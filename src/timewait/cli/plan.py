@@ -31,8 +31,22 @@ Exit status: 0 the design carries it, 1 some connect is likely to fail, 64 usage
 """
 
 
-@click.command(epilog=_EPILOG)
-@click.option("--rate", required=True, metavar="N[/s|/min|/h]", help="Requests, of all sources together.")
+class _Plan(click.Group):
+    """Imports what stands below `plan` when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["sweep"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "sweep":
+            return None
+        from timewait.cli.plan_sweep import sweep
+
+        return sweep
+
+
+@click.group(cls=_Plan, invoke_without_command=True, epilog=_EPILOG)
+@click.option("--rate", metavar="N[/s|/min|/h]", help="Requests, of all sources together.")
 @click.option("--from", "sources", default=1, metavar="N", help="Source addresses.  [1]")
 @click.option("--to", "destinations", default=1, metavar="N", help="Destinations: pairs of address and port.  [1]")
 @click.option("--closer", type=click.Choice(["client", "server"]), default="client", help="Who closes first.  [client]")
@@ -59,8 +73,10 @@ Exit status: 0 the design carries it, 1 some connect is likely to fail, 64 usage
 @click.option("--validate", "check", is_flag=True, help="Also run it for real, scaled down, on this kernel.")
 @click.option("--validate-for", metavar="TIME", help="For how long.  [as long as ports need to come back]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
+@click.pass_context
 def plan(
-    rate: str,
+    context: click.Context,
+    rate: str | None,
     sources: int,
     destinations: int,
     closer: str,
@@ -83,6 +99,10 @@ def plan(
 
     The numbers are of the settled state, from a closed form: Erlang's formula for random arrivals.
     """
+    if context.invoked_subcommand is not None:
+        return Exit.OK
+    if rate is None:
+        raise UsageError("--rate is missing", "timewait plan --rate 500/s")
     from timewait.plan import demand as demands
     from timewait.plan.remedies import Design, compare
     from timewait.report import plan as report

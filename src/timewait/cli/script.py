@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from timewait.script.job import Job, Result
 
+# Scripts handed to a process at once: one takes milliseconds, a hand-over a part of one.
+_CHUNK = 8
 _EPILOG = """\b
 Examples:
   timewait script handshake.pkt                       on Linux as the engine has it
@@ -169,11 +171,12 @@ def _files(paths: Sequence[str]) -> list[str]:
 
 def _run(jobs: "Sequence[Job]", width: int, tell: "Callable[[Result], None]", captures: Path | None) -> "list[Result]":
     """Run all; tell of each in the order of the files; return what was told."""
-    from timewait.script.pool import Pool
+    from timewait.script.job import run
+    from timewait.system.pool import Pool
 
     waiting: dict[int, Result] = {}
     told: list[Result] = []
-    with Pool(jobs, width) as pool, _progress(len(jobs)) as advance:
+    with Pool(run, jobs, width, "scripts", chunk=_CHUNK) as pool, _progress(len(jobs)) as advance:
         for number, result in pool.results():
             waiting[number] = result
             advance()

@@ -2,43 +2,47 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
+from typing import Generic, TypeVar
 
 from timewait.errors import UnavailableError
-from timewait.script.job import Job, Result, run
 from timewait.system.netns import die_with
 
-_CHUNK = 8  # jobs handed over at once: a script takes milliseconds, a hand-over a part of one
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 
-class Pool:
-    """Runs jobs in `width` processes; in this one if that is 1.
+class Pool(Generic[_Job, _Result]):
+    """Runs jobs in `width` processes; in this one if that is 1.  `what`: in words, for messages.
 
     The processes start at once, before whoever shows progress starts threads.  Ctrl-C is this process's alone; leaving
-    the `with` ends the others.
+    the `with` ends the others.  `chunk`: jobs handed over at once, at most.
     """
 
-    def __init__(self, jobs: Sequence[Job], width: int) -> None:
-        self._jobs = jobs
+    def __init__(
+        self, run: Callable[[_Job], _Result], jobs: Sequence[_Job], width: int, what: str, *, chunk: int = 1
+    ) -> None:
+        self._run, self._jobs, self._what = run, jobs, what
         self._executor: ProcessPoolExecutor | None = None
-        self._parts: dict[Future[list[Result]], int] = {}
-        chunk = min(_CHUNK, max(1, len(jobs) // (4 * width)))
+        self._parts: dict[Future[list[_Result]], int] = {}
+        chunk = min(chunk, max(1, len(jobs) // (4 * width)))
         if width > 1 and len(jobs) > 1:
             # An interrupt in the middle would leave a lock held, and the end of this process waiting for it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             self._executor = ProcessPoolExecutor(min(width, len(jobs)), get_context("fork"), _prepare, (os.getpid(),))
             for start in range(0, len(jobs), chunk):
-                self._parts[self._executor.submit(_run, jobs[start : start + chunk])] = start
+                self._parts[self._executor.submit(partial(_all, run), jobs[start : start + chunk])] = start
             try:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             except KeyboardInterrupt:
                 self._stop()
                 raise
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> "Pool[_Job, _Result]":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -54,7 +58,7 @@ class Pool:
                 process.kill()
             self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def results(self) -> Iterator[tuple[int, Result]]:
+    def results(self) -> Iterator[tuple[int, _Result]]:
         """Yield each result as it comes, with its job's number.
 
         Raises:
@@ -62,14 +66,14 @@ class Pool:
         """
         if self._executor is None:
             for number, job in enumerate(self._jobs):
-                yield number, run(job)
+                yield number, self._run(job)
             return
         try:
             for part in as_completed(self._parts):
                 yield from enumerate(part.result(), self._parts[part])
         except BrokenProcessPool:
             raise UnavailableError(
-                "a process that ran scripts was killed", "too little memory? try again with --jobs 1"
+                f"a process that ran {self._what} was killed", "too little memory? try again with --jobs 1"
             ) from None
 
 
@@ -78,5 +82,5 @@ def _prepare(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(jobs: Sequence[Job]) -> list[Result]:
+def _all(run: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> list[_Result]:
     return [run(job) for job in jobs]
