@@ -8,6 +8,7 @@ import pytest
 
 from needs import require_namespaces, require_tun
 from timewait.clock import SECOND
+from timewait.errors import UnavailableError
 from timewait.lab import catalog
 from timewait.lab.agreement import Agreement
 from timewait.lab.scenario import BRIDGE, ENGINE, KERNEL, Scenario
@@ -16,6 +17,8 @@ from timewait.tcp import profiles
 
 # A kernel's minute is a minute: the scenarios that wait for one are run where somebody asks for it.
 SLOW = 10 * SECOND
+# What these look at, not every user may or every kernel has.
+WHERE_ALLOWED = {"size-of-a-record", "conntrack-time-wait"}
 EVERY = catalog.every()
 IN_BOTH = [each for each in EVERY if {ENGINE, KERNEL} <= set(each.worlds)]
 BRIDGED = [each for each in EVERY if BRIDGE in each.worlds]
@@ -111,7 +114,10 @@ def test_the_sequence_clock_traps_connections_of_half_a_round_to_a_round(hold: i
 
 @pytest.mark.parametrize("scenario", [each for each in EVERY if KERNEL in each.worlds and each.lasts < SLOW], ids=ids)
 def test_this_kernel_comes_out_as_foretold(scenario: Scenario) -> None:
-    check(kernel(slow=False)[scenario.name])
+    result = kernel(slow=False)[scenario.name]
+    if scenario.name in WHERE_ALLOWED and isinstance(result.error, UnavailableError):
+        pytest.skip(result.trouble)
+    check(result)
 
 
 @pytest.mark.parametrize("scenario", [each for each in IN_BOTH if each.lasts < SLOW], ids=ids)

@@ -168,6 +168,7 @@ SUBJECTS: Final = MappingProxyType(
         "limit": "tcp_max_tw_buckets",
         "linger": "SO_LINGER",
         "loopback": "both ends on one host",
+        "memory": "what a record takes",
         "network": "segments lost, held back, repeated, or written by hand",
         "ports": "which ports connect() may have",
         "proxy": "a host that is a client and a server",

@@ -4,7 +4,7 @@ Calls look blocking: each lets virtual time pass until it is done or its time is
 a scenario with minutes of waiting ends at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from random import Random
@@ -327,6 +327,10 @@ class EngineHost:
         return self._call(
             f"destroy({local_port}, {peer_port})", "destroy", work, FourTuple(b"", local_port, b"", peer_port)
         )
+
+    def object_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """See `Host.object_sizes`: the engine's objects are Python's."""
+        raise UnavailableError("the engine has no kernel objects to measure", "try: --world kernel")
 
     def track(self) -> None:
         """See `Host.track`: the engine has no packet filter."""

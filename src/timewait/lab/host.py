@@ -4,7 +4,7 @@ Calls look blocking and return an `Outcome`: an errno is a value, never an excep
 monotonic clock per world.  Connections and listeners are known by a number that the host gave out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from timewait.clock import SECOND, Duration, Instant
@@ -108,6 +108,9 @@ class Host(Protocol):
 
     def destroy(self, local_port: int, peer_port: int) -> Outcome:
         """Delete what has these ports, a TIME-WAIT too, as `ss -K` does; the value is how many there were."""
+
+    def object_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """Tell how many octets the kernel's objects take.  Raises `UnavailableError` where it cannot."""
 
     def track(self) -> None:
         """Have the host's packet filter track its connections.  Raises `UnavailableError` where it cannot."""

@@ -288,6 +288,11 @@ class KernelHost:
         """See `Host.destroy`; refused on the machine's own stack."""
         return Outcome(*self._ask("destroy", local_port=local_port, peer_port=peer_port))
 
+    def object_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """See `Host.object_sizes`: /sys/kernel/slab."""
+        found: dict[str, int] = self._ask("object_sizes", names=list(names))
+        return found
+
     def track(self) -> None:
         """See `Host.track`; refused on the machine's own stack."""
         self._ask("track")

@@ -100,11 +100,17 @@ def _evidence(hearing: "Hearing", width: int) -> Iterator[str]:
     marks = {mark(each) for each in hearing.evidence}
     legend = {"+": "+ so it is", "-": "- it is not", ".": ". decides nothing", "?": "? nobody could look"}
     yield "  ".join(text for sign, text in legend.items() if sign in marks)
-    for each in hearing.evidence:
-        for one in each.seen:
-            if one.result.error is not None:
-                trouble = f"{one.result.trial.scenario.name}: {one.result.trouble}"
-                yield from _labelled(one.result.trial.world, trouble, width)
+    for (world, trouble), names in _troubles(hearing.evidence, worlds).items():
+        yield from _labelled(world, f"{', '.join(names)}: {trouble}", width)
+
+
+def _troubles(evidence: "Sequence[Evidence]", worlds: "Sequence[str]") -> dict[tuple[str, str], list[str]]:
+    """Return why scenarios could not be carried through, with their names, in worlds that showed others."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in {id(one.result): one.result for each in evidence for one in each.seen}.values():
+        if result.error is not None and world_name(result) in worlds:
+            found.setdefault((world_name(result), result.trouble), []).append(result.trial.scenario.name)
+    return found
 
 
 def mark(evidence: "Evidence") -> str:
@@ -130,7 +136,7 @@ def _column(seen: "Seen") -> str:
 
 
 def _worlds(evidence: "Sequence[Evidence]") -> list[str]:
-    names = {_column(one): None for each in evidence for one in each.seen}
+    names = {_column(one): None for each in evidence for one in each.seen if one.observation is not None}
     return sorted(names, key=lambda name: (name != KERNEL, list(names).index(name)))
 
 

@@ -251,6 +251,11 @@ class Agent:
             raise UnavailableError("no socket is destroyed: this host is the machine's own", "nothing is changed")
         return self._timed(lambda: _call("destroy", lambda: sock_destroy.destroy(local_port, peer_port)))
 
+    def do_object_sizes(self, names: list[str]) -> dict[str, int]:
+        from timewait.system import slab
+
+        return slab.sizes(names)
+
     def do_track(self) -> None:
         if not self._private:
             raise UnavailableError("nothing is tracked: this host is the machine's own", "nothing is changed")

@@ -22,7 +22,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
         most = max(most, host.counters()["sockstat.TCP.tw"])
         host.wait(200 * MS)
     held = min(60, seconds) * rate
-    late = Within(2 * rate, 5 * rate, "the timer wheel fires up to 4.1 s late")
+    late = Within(3 * rate, 5 * rate, "the timer wheel fires up to 4.1 s late; a busy machine looks late")
     return [
         observed("connects refused", refused, linux(0, _SOURCE)),
         observed("ports held at most", most, linux(held, _SOURCE), within=late),

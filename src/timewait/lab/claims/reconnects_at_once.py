@@ -28,6 +28,7 @@ CLAIM = Claim(
             "the SYN had to be sent again",
             equals(False),
             "there are timestamps, or each connection is short and slow (claim 15)",
+            hold_s="140",
         )._replace(worlds=("engine",)),
         bound(
             "After a fast transfer without timestamps too",

@@ -23,6 +23,7 @@ CLAIM = Claim(
             "sequence-clock",
             "the SYN had to be sent again",
             equals(False),
+            hold_s="140",
         )._replace(worlds=("engine",)),
         essential(
             "A SYN that finds nobody listening does not meet TIME-WAIT: it was sent again",

@@ -38,6 +38,7 @@ CLAIM = Claim(
             "the SYN had to be sent again",
             equals(False),
             "clients use timestamps, or their connections are short and slow (claim 15)",
+            hold_s="140",
         )._replace(worlds=("engine",)),
         bound(
             "One that sent 200 MB at once and was closed by the server comes back: its SYN had to be repeated",
@@ -53,6 +54,12 @@ CLAIM = Claim(
             at_most(SECOND),
             "tcp_rfc1337 is 0",
             rfc1337="1",
+        ),
+        note(
+            "What it costs of the kernel's memory, in octets each",
+            "size-of-a-record",
+            "a wait at a server, whose port is there anyway",
+            at_most(320),
         ),
         note(
             "With tcp_rfc1337 = 0 it is told soon, but its SYN is sent again first",
