@@ -3,13 +3,41 @@
 import re
 from html.parser import HTMLParser
 
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "' autofocus onfocus='alert(1)",
+    "</title><img src=x>",
+    "</style><link rel=stylesheet href=//x>",
+    "]]><!--",
+    "&lt;b&gt;",
+    "a\x00b\x1b[31mc\x7f\x9b",
+    "\u202egpj.exe",
+    "\ud800",
+    "javascript:alert(1)",
+]
+
 VOID = {"br", "col", "hr", "meta"}
 # Whatever makes a browser fetch something.
 FETCHING = {"src", "srcset", "data", "action", "poster", "background", "ping", "manifest"}
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "footer", "nav", "section", "a", "h1", "h2"),
     *("h3", "p", "ul", "ol", "li", "dl", "div", "dt", "dd", "span", "small", "strong", "em", "code", "kbd", "br"),
-    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "details", "summary"),
+    *(
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "figure",
+        "figcaption",
+        "details",
+        "summary",
+        "pre",
+        "script",
+    ),
     *("svg", "desc", "g", "defs", "marker", "pattern", "path", "line", "rect", "circle", "text", "tspan"),
 }
 

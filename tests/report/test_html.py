@@ -7,22 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pages import check
+from pages import HOSTILE, check
 from timewait.report.html import DARK, LIGHT, Section, badge, bullets, element, facts, folded, page, svg, table, text
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    '" onmouseover="alert(1)',
-    "' autofocus onfocus='alert(1)",
-    "</title><img src=x>",
-    "</style><link rel=stylesheet href=//x>",
-    "]]><!--",
-    "&lt;b&gt;",
-    "a\x00b\x1b[31mc\x7f\x9b",
-    "\u202egpj.exe",
-    "\ud800",
-    "javascript:alert(1)",
-]
 
 
 class Words(HTMLParser):

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from timewait.cli.page_file import html_option, write_page
 from timewait.cli.states import width
 from timewait.errors import Exit, UsageError
 from timewait.lab import catalog
 from timewait.lab.behaviours import BEHAVIOURS, SUBJECTS
-from timewait.lab.scenario import ENGINE, KERNEL, WORLDS, Scenario, tagged
+from timewait.lab.scenario import ENGINE, KERNEL, LINUX, WORLDS, Scenario, tagged
 
 if TYPE_CHECKING:
     from timewait.lab.trial import Result, Trial, Trials
@@ -38,6 +39,7 @@ Examples:
   timewait lab run reconnect --world engine --profile freebsd
   timewait lab run reconnect --set count=5
   timewait lab run lost-last-ack --trace           with a diagram of the exchange
+  timewait lab run lost-last-ack --html page.html  the same to look at, print or mail
   timewait lab run unread-data --world engine --pcap unread.pcapng
 
 \b
@@ -119,6 +121,7 @@ def show(name: str, as_json: bool) -> int:
 @_SEED
 @click.option("--trace", is_flag=True, help="Draw the exchange: segments, states and calls between two lifelines.")
 @click.option("--pcap", metavar="FILE", type=click.Path(dir_okay=False), help="Write the segments as pcapng.")
+@html_option
 @_JSON
 def run(
     name: tuple[str, ...],
@@ -128,6 +131,7 @@ def run(
     seed: int,
     trace: bool,
     pcap: str | None,
+    html: str | None,
     as_json: bool,
 ) -> int:
     """Run scenarios; show what was seen and foretold."""
@@ -152,13 +156,17 @@ def run(
     if pcap is not None and not any(trial.recorded for trial in trials):
         raise UsageError("--pcap: a kernel's own loopback is not recorded", "add --world engine")
     if pcap is None:
-        results = _perform(Trials(traced=trace), trials)
+        results = _perform(Trials(traced=trace or html is not None), trials)
     else:
         try:
             with Path(pcap).open("wb") as file:
                 results = _perform(Trials(file), trials)
         except OSError as error:
             raise UsageError(f"{pcap} cannot be written: {error.strerror}", "name another file") from None
+    if html is not None:
+        from timewait.report.lab_page import lab_page
+
+        write_page(html, lab_page(results, _again(asked, world, profile, given, seed)))
     if as_json:
         _print(report.results_data(results))
     else:
@@ -204,6 +212,14 @@ def _trials(scenario: Scenario, world: str, profile: str, seed: int, given: dict
     from timewait.tcp.profiles import get
 
     return trials(scenario, world, scenario.settings(given), get(profile).name, seed)
+
+
+def _again(asked: list[Scenario], world: str, profile: str, given: tuple[str, ...], seed: int) -> list[str]:
+    """Return the command that shows the same."""
+    options = (("--world", world, "all"), ("--profile", profile, LINUX), ("--seed", str(seed), "0"))
+    words = [word for name, value, usual in options if value != usual for word in (name, value)]
+    words += [word for each in given for word in ("--set", each)]
+    return ["timewait", "lab", "run", *(each.name for each in asked), *words]
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, str]:

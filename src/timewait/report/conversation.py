@@ -12,7 +12,7 @@ from enum import Enum
 from ipaddress import ip_address
 from typing import Final, NamedTuple, TypeAlias
 
-from timewait.clock import MS, Duration, Instant, readable
+from timewait.clock import MS, Duration, Instant
 from timewait.endpoint import written
 from timewait.tcp.events import Dropped, Entered, Failed, FourTuple, Reason
 from timewait.tcp.states import State
@@ -482,37 +482,3 @@ def _with_gaps(items: Sequence[Item]) -> Iterator[Item]:
         yield item
         if rows:
             last = max(rows[-1].time, rows[-1].arrived or 0)
-
-
-# -- words -------------------------------------------------------------------------------------------------------------
-
-
-def call_text(row: Row) -> str:
-    """Return a call without its arguments, and what it came to."""
-    if row.called is None:
-        return f"error: {row.failed}"
-    name, result = row.called.call.partition("(")[0], row.called.result
-    if result == "done" or (name in ("connect", "accept", "listen") and result.isdigit()):
-        result = "ok"
-    return f"{name}(): {result}"
-
-
-def numbers_text(arrow: Arrow) -> str:
-    """Return the relative numbers of a segment."""
-    segment = arrow.segment
-    words = [f"seq={arrow.seq}"]
-    if segment.flags & ACK:
-        words.append(f"ack={arrow.ack}")
-    if segment.payload:
-        words.append(f"len={len(segment.payload)}")
-    return " ".join(words)
-
-
-def moment_text(time: Instant, zero: Instant) -> str:
-    """Return a time in seconds, to the microsecond."""
-    return f"{(time - zero) / 1_000_000_000:.6f}"
-
-
-def gap_text(gap: Gap) -> str:
-    """Return how much time went by."""
-    return f"{readable(gap.duration)} later"

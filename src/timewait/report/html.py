@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.metadata import version
-from itertools import count
+from itertools import chain, count, repeat
 from typing import Final, NamedTuple, TypeAlias
 
 # C0 except tab and newline, DEL, C1, and what turns the direction of text around (Unicode 9, UAX #9): made visible.
@@ -28,6 +28,7 @@ class Markup(str):
 
 
 Content: TypeAlias = "str | Markup | None"
+Attribute: TypeAlias = "str | float | bool | None"
 
 
 def text(words: str) -> Markup:
@@ -40,16 +41,21 @@ def join(parts: Iterable[Content], between: str = "") -> Markup:
     return Markup(text(between).join(text(part) for part in parts if part is not None))
 
 
-def element(name: str, /, *content: Content, **attributes: str | int | bool | None) -> Markup:
+def element(name: str, /, *content: Content, **attributes: Attribute) -> Markup:
     """Return an element.  Attributes: `_` stands for `-`, one at the end is dropped; None and False: left out."""
     written = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{text(str(value))}"')
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_value(value)}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
     if name in _VOID:
         return Markup(f"<{name}{written}>")
     return Markup(f"<{name}{written}>{join(content)}</{name}>")
+
+
+def _value(value: str | float) -> Markup:
+    """Return an attribute's value; of numbers no more than a hundredth of a pixel."""
+    return text(f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value))
 
 
 class Section(NamedTuple):
@@ -59,8 +65,20 @@ class Section(NamedTuple):
     body: Markup
 
 
-def page(title: str, sections: Sequence[Section], *, lead: Content = None, kicker: str = "") -> str:
-    """Return a whole page.  `lead`: what the page comes to, at its top; `kicker`: a word above the title."""
+def page(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    lead: Content = None,
+    kicker: str = "",
+    style: str = "",
+    end: Content = None,
+) -> str:
+    """Return a whole page.
+
+    `lead`: what the page comes to, at its top; `kicker`: a word above the title; `style`: what its drawings need;
+    `end`: drawings that others refer to.
+    """
     names = _anchors([section.title for section in sections])
     parts = [
         element("section", element("h2", section.title, id=f"{name}-head"), section.body, id=name, **_labelled(name))
@@ -73,7 +91,7 @@ def page(title: str, sections: Sequence[Section], *, lead: Content = None, kicke
             element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
             element("meta", name="color-scheme", content="light dark"),
             element("title", f"{title} - timewait"),
-            Markup(f"<style>{_STYLE}</style>"),
+            Markup(f"<style>{_STYLE}{style}</style>"),
         )
     )
     top = element("header", element("p", kicker, class_="kicker") if kicker else None, element("h1", title), lead)
@@ -84,6 +102,7 @@ def page(title: str, sections: Sequence[Section], *, lead: Content = None, kicke
             _contents(names, sections),
             element("main", *parts, id="content"),
             element("footer", element("p", f"Made by timewait {version('timewait')}.")),
+            end,
         )
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
@@ -137,17 +156,22 @@ def badge(kind: str, sign: str, words: str) -> Markup:
     return element("span", element("span", sign, aria_hidden="true"), " ", words, class_=f"badge {kind}")
 
 
-def folded(summary: Content, *content: Content, opened: bool = False) -> Markup:
-    """Return what is shown on demand, and always on paper."""
-    return element("details", element("summary", summary), *content, open=opened)
+def folded(summary: Content, *content: Content, opened: bool = False, printed: bool = True) -> Markup:
+    """Return what is shown on demand, and on paper if it is `printed`."""
+    return element("details", element("summary", summary), *content, open=opened, class_=None if printed else "long")
 
 
 def table(
-    caption: Content, heads: Sequence[Content], rows: Iterable[Sequence[Content]], *, right: Sequence[int] = ()
+    caption: Content,
+    heads: Sequence[Content],
+    rows: Iterable[Sequence[Content]],
+    *,
+    right: Sequence[int] = (),
+    marked: Sequence[bool] = (),
 ) -> Markup:
     """Return a table whose rows begin with their own heading; the columns in `right` hold numbers.
 
-    Where it is too wide for the screen it scrolls, and not the page.
+    `marked`: which rows stand out; why has to be said in them too.  A table too wide for the screen scrolls by itself.
     """
 
     def cell(at: int, content: Content) -> Markup:
@@ -159,7 +183,10 @@ def table(
     above = (
         element("th", head, scope="col", class_="number" if at in right else None) for at, head in enumerate(heads)
     )
-    body = (element("tr", *(cell(at, content) for at, content in enumerate(row))) for row in rows)
+    body = (
+        element("tr", *(cell(at, content) for at, content in enumerate(row)), class_="marked" if out else None)
+        for row, out in zip(rows, chain(marked, repeat(False)), strict=False)
+    )
     whole = element(
         "table", element("caption", caption), element("thead", element("tr", *above)), element("tbody", *body)
     )
@@ -172,7 +199,7 @@ def figure(drawing: Markup, caption: Content = None) -> Markup:
 
 
 def svg(
-    name: str, title: str, description: str, *content: Content, role: str = "img", **attributes: str | int
+    name: str, title: str, description: str, *content: Content, role: str = "img", **attributes: Attribute
 ) -> Markup:
     """Return a drawing that says what it shows.  `name`: no other of the page's; `role`: group, if parts have a name.
 
@@ -232,7 +259,7 @@ body{margin:0 auto;padding:2.5rem 1.25rem 3rem;max-width:54rem;background:var(--
 font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;
 overflow-wrap:break-word}
 h1,h2,h3{line-height:1.25;text-wrap:balance;margin:0}
-h1{font-size:clamp(1.5rem,1.2rem + 1.6vw,2.1rem);letter-spacing:-.012em;max-width:24em}
+h1{font-size:clamp(1.45rem,1.2rem + 1.4vw,1.95rem);letter-spacing:-.012em;max-width:30em}
 h2{font-size:1.25rem;letter-spacing:-.006em;margin:3rem 0 .75rem;padding-top:1rem;border-top:1px solid var(--line)}
 h3{font-size:1.02rem;margin:2rem 0 .5rem}
 p,ul,ol,dl{margin:.6rem 0;max-width:42rem}
@@ -260,14 +287,18 @@ caption{text-align:left;color:var(--soft);font-size:.875rem;padding:0 0 .5rem}
 th,td{text-align:left;vertical-align:top;padding:.45rem 1rem .45rem 0;border-bottom:1px solid var(--line);
 font-weight:400;min-width:4.5rem}
 th:last-child,td:last-child{padding-right:0}
+tbody th{position:sticky;left:0;background:var(--paper)}
 thead th{font-size:.8rem;color:var(--soft);font-weight:600;border-bottom-color:var(--soft);vertical-align:bottom}
 .number{text-align:right}
-tr.differs>*{background:linear-gradient(var(--wash),var(--wash)) no-repeat 0/3px 100%}
+.word{white-space:nowrap}
+tr.marked>*{background:var(--wash)}tr.marked>:first-child{padding-left:.5rem}
 .facts div{display:grid;grid-template-columns:minmax(6rem,11rem) 1fr;gap:0 1rem;padding:.3rem 0;
 border-bottom:1px solid var(--line)}
 .facts dt{color:var(--soft)}
 .facts dd{margin:0;overflow-wrap:anywhere}
+.facts code{white-space:nowrap}
 details{margin:.8rem 0}
+pre{overflow-x:auto;background:var(--panel);padding:.7rem .9rem;border-radius:.35rem;margin:.6rem 0}
 summary{cursor:pointer;color:var(--accent);width:fit-content;padding:.25rem 0}
 figure{margin:1.2rem 0}
 figcaption{max-width:42rem;margin-top:.5rem}
@@ -275,12 +306,13 @@ svg{display:block;width:100%;overflow:visible;font-family:inherit}
 svg text{fill:var(--ink)}
 footer{margin-top:3.5rem;border-top:1px solid var(--line);color:var(--soft);font-size:.875rem}
 @media (max-width:34rem){body{padding:1.25rem 1rem 2rem}.facts div{grid-template-columns:1fr}
-th,td{padding-right:.6rem}}
+th,td{padding-right:.6rem}.facts code{white-space:normal}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}*{transition:none!important;animation:none!important}}
 @media (forced-colors:active){.badge{border-color:CanvasText}}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}nav,.skip{display:none}
-h2,h3{break-after:avoid}figure,tr,.badge{break-inside:avoid}.wide{overflow:visible}
+h2,h3{break-after:avoid}figure,tr,.badge{break-inside:avoid}.wide,pre{overflow:visible;white-space:pre-wrap}
 details::details-content{content-visibility:visible;height:auto}summary{color:var(--soft);list-style:none}
+details.long{display:none}
 a{color:inherit;text-decoration:none}}
 """
 )

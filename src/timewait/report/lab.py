@@ -163,7 +163,7 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
         there = [one[name] for one in seen if name in one]
         if len(results) > _SIDE_BY_SIDE:
             values = [_joined(values, list(map(world_name, results)))]
-        rows.append((name, *values, "; ".join(_foretold_text(there, each, sources) for each in there[0].foretold)))
+        rows.append((name, *values, "; ".join(foretold_text(there, each, sources) for each in there[0].foretold)))
     worlds = [world_name(result).upper() for result in results]
     heads = ("OBSERVATION", *(["SEEN"] if len(results) > _SIDE_BY_SIDE else worlds), "FORETOLD")
     each = max(_NARROWEST, *(len(head) for head in heads[1:]))
@@ -172,7 +172,7 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
     yield ""
     for source, number in sources.items():
         yield from textwrap.wrap(f"[{number}] {source}", width, subsequent_indent="    ", break_on_hyphens=False)
-    for text, names in _tolerances(seen).items():
+    for text, names in tolerances(seen).items():
         yield from textwrap.wrap(f"{', '.join(names)}: {text}", width, subsequent_indent="    ", break_on_hyphens=False)
     if any(result.astray for result in results):
         yield "!   not as foretold"
@@ -188,7 +188,7 @@ def _joined(values: Sequence[str], worlds: Sequence[str]) -> str:
     return "; ".join(f"{value} ({', '.join(names)})" for value, names in who.items())
 
 
-def _tolerances(seen: "Sequence[dict[str, Observation]]") -> dict[str, list[str]]:
+def tolerances(seen: "Sequence[dict[str, Observation]]") -> dict[str, list[str]]:
     """Return how far numbers may be from those foretold, and why, with the observations that this holds for."""
     found: dict[str, list[str]] = {}
     for each in {name: each for one in seen for name, each in one.items()}.values():
@@ -199,7 +199,7 @@ def _tolerances(seen: "Sequence[dict[str, Observation]]") -> dict[str, list[str]
     return found
 
 
-def _foretold_text(seen: "Sequence[Observation]", foretold: Foretold, sources: dict[str, int]) -> str:
+def foretold_text(seen: "Sequence[Observation]", foretold: Foretold, sources: dict[str, int]) -> str:
     """Return what was foretold, or that it came so, and the number of its source."""
     whose = f"{foretold.stack}: " if foretold.stack else ""
     number = sources.setdefault(f"{whose}{foretold.source}", len(sources) + 1)

@@ -15,11 +15,8 @@ from timewait.report.conversation import (
     Part,
     Picture,
     Row,
-    call_text,
-    gap_text,
-    moment_text,
-    numbers_text,
 )
+from timewait.report.telling import alike_text, call_text, gap_text, moment_text, numbers_text
 from timewait.tcp.states import State
 from timewait.trace import Fate, flag_names
 
@@ -38,8 +35,6 @@ _LEGEND: Final = {
 # How arrows end that arrive nowhere.
 _SHORT: Final = {Fate.LOST: "x", Fate.HELD: "="}
 _MIRRORED: Final = str.maketrans("()", ")(")
-# Addresses of conversations that look the same, in a list.
-_MOST_ALIKE: Final = 4
 
 
 def picture_lines(picture: Picture, width: int) -> Iterator[str]:
@@ -66,15 +61,6 @@ def ladder_lines(conversation: Conversation, width: int) -> Iterator[str]:
         yield from textwrap.wrap(alike, width)
     legend = "   ".join(words for sign, words in _LEGEND.items() if sign in ladder.signs)
     yield from textwrap.wrap(legend, width)
-
-
-def alike_text(conversation: Conversation) -> str:
-    """Return which other ends had a conversation that looks the same; empty where there is none."""
-    alike = conversation.alike
-    if not alike:
-        return ""
-    more = f" and {len(alike) - _MOST_ALIKE:,} more" if len(alike) > _MOST_ALIKE else ""
-    return f"looks the same: {', '.join(alike[:_MOST_ALIKE])}{more}"
 
 
 class _Ladder:
