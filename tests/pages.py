@@ -72,6 +72,8 @@ class Shown(HTMLParser):
                 self.referred += (value or "").split()
             elif name in ("fill", "stroke", "marker-end", "style", "clip-path") and "url(" in (value or ""):
                 self.referred += re.findall(r"url\(#([^)]*)\)", value or "")
+            elif tag == "script":
+                raise AssertionError("a script with attributes")
         if tag in VOID:
             return
         if tag == "tr" or tag in ("thead", "tbody"):
@@ -82,7 +84,7 @@ class Shown(HTMLParser):
         assert self.open.pop() == tag, tag
 
     def handle_data(self, data: str) -> None:
-        if "style" in self.open:
+        if "style" in self.open or "script" in self.open:
             return
         self.words.append(data)
         if self.open and self.open[-1] in ("h1", "h2", "h3"):
@@ -101,6 +103,7 @@ def check(page: str) -> Shown:
     assert style
     assert "url(" not in style[1].replace("url(#", "")
     assert "@import" not in style[1]
+    assert page.count("<script") == 1
     assert page.count("<main") == page.count("<h1") == 1
     assert 'lang="en"' in page
     assert 'name="viewport"' in page
