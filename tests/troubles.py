@@ -4,18 +4,28 @@
 these alone.
 """
 
+import contextlib
+import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from needs import require_tun
 from timewait.clock import MS
 from timewait.endpoint import Endpoint
+from timewait.host.limits import Limits
 from timewait.host.snapshot import Snapshot
 from timewait.host.snapshot_file import from_text
+from timewait.lab.bridge import Bridge
 from timewait.lab.host import Outcome
 from timewait.lab.kernel import KernelHost
+from timewait.lab.program import Program
+from timewait.lab.programs import Channel
+from timewait.system.tun import TunSetup
+from timewait.tcp import profiles
+from timewait.tcp.stack import Stack
 
 HOSTS = Path(__file__).parent / "hosts"
 SERVICE = Endpoint("127.0.0.1", 5432)
@@ -25,13 +35,15 @@ RANGE = "net.ipv4.ip_local_port_range"
 class Trouble(NamedTuple):
     """`make` brings it about; `due` are the ids that doctor has to find, severity behind a space.
 
-    `during`: one more step of it, to be made again and again while doctor looks.
+    `during`: one more step of it, to be made again and again while doctor looks.  `limits`: where a limit of the
+    machine's is too high to be reached in a test.
     """
 
     make: Callable[[KernelHost], None]
     due: tuple[str, ...]
     options: tuple[str, ...] = ()
     during: Callable[[KernelHost, int], None] | None = None
+    limits: Limits = Limits()
 
 
 def look(host: KernelHost, folder: Path, trouble: Trouble) -> Snapshot:
@@ -157,6 +169,46 @@ def full_orphans(host: KernelHost) -> None:
     half_closed(host)
 
 
+def lingering(host: KernelHost) -> None:
+    """tcp_fin_timeout as it was, and a program that asks for more: TCP_LINGER2 of two minutes."""
+    listener = host.listen(SERVICE).value
+    for _ in range(60):
+        client, _ = ends(host, listener)
+        host.set_option(client, "TCP_LINGER2", 120)
+        host.close(client)
+    host.wait(100 * MS)  # for the delayed ACKs
+
+
+def tracked(host: KernelHost) -> None:
+    """Connection tracking holds what is closed; its limit is the machine's, and a namespace cannot lower it."""
+    host.track()
+    spend(host, host.listen(SERVICE).value, 300)
+
+
+def accepting_only(host: KernelHost) -> None:
+    """Another host opens 120 connections and closes them; this one only accepts."""
+    require_tun()
+    host.set_sysctl("net.ipv4.tcp_tw_reuse", "1")
+    device = host.open_tun(TunSetup([("192.0.2.1", 24)]))
+    with contextlib.closing(device):
+        stack = Stack(profiles.get("linux"), [bytes((192, 0, 2, 2))], secret=b"tests", chance=random.Random(1))
+        bridge = Bridge(device, stack)
+        service = Endpoint("192.0.2.1", 80)
+        listener = host.listen(service).value
+        host.idle = bridge.wait_for
+        for _ in range(120):
+            bridge.programs.connect(service, Leaving())
+            host.close(host.accept(listener).value)
+    host.idle = None
+
+
+class Leaving(Program):
+    """Closes as soon as it is connected."""
+
+    def opened(self, channel: Channel) -> None:
+        channel.close()
+
+
 def overflow(host: KernelHost) -> None:
     host.set_sysctl("net.ipv4.tcp_max_tw_buckets", "10")
     spend(host, host.listen(SERVICE).value, 50)
@@ -250,6 +302,10 @@ TROUBLES = {
     "bind-without-port": Trouble(bound_late, ()),
     "close-wait-leak": Trouble(half_closed, ("close-wait-leak WARNING",)),
     "fin-wait-2-full": Trouble(full_orphans, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),
+    "fin-wait-2-linger2": Trouble(lingering, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),
+    "conntrack-nearly-full": Trouble(tracked, ("conntrack-nearly-full WARNING",), limits=Limits(conntrack=0.001)),
+    "conntrack-holds-longer": Trouble(tracked, ("conntrack-holds-longer NOTE",), limits=Limits(conntrack_longer=0.001)),
+    "tw-reuse-folklore": Trouble(accepting_only, ("tw-reuse-folklore NOTE",)),
     "bucket-overflow": Trouble(overflow, ("bucket-overflow WARNING", "small-buckets NOTE")),
     "bucket-overflow-to-come": Trouble(overflow_to_come, ("bucket-overflow WARNING",)),
     "paws-time-wait": Trouble(two_clocks, ("paws-time-wait NOTE",)),

@@ -22,7 +22,9 @@ def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def replayed(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return doctor("--from", HOSTS / f"{name}.json", *arguments)
+    pairs = zip(Limits._fields, TROUBLES[name].limits, Limits(), strict=True)
+    lowered = [f"--limit={field}={value}" for field, value, default in pairs if value != default]
+    return doctor("--from", HOSTS / f"{name}.json", *lowered, *arguments)
 
 
 def as_data(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -253,10 +253,7 @@ def test_a_saved_host_is_judged_as_far_as_it_tells() -> None:
 
 def test_every_finding_is_explained_and_every_explanation_is_of_a_finding() -> None:
     due = {each.split()[0] for trouble in TROUBLES.values() for each in trouble.due}
-    rules = "".join(
-        (ROOT / f"src/timewait/host/{name}.py").read_text()
-        for name in ("findings", "port_findings", "restart_findings")
-    )
+    rules = "".join(file.read_text() for file in (ROOT / "src/timewait/host").glob("*findings.py"))
     assert due <= set(MEANINGS)
     assert all(f'"{name}"' in rules for name in MEANINGS)
     assert explain("ports-gone").stdout.startswith("ports-gone\n  A four-tuple in TIME-WAIT")

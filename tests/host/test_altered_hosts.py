@@ -25,7 +25,10 @@ def changed(seen: Snapshot, **sysctls: str) -> Snapshot:
 
 def test_conntrack_near_full_is_found_and_at_ease_is_not() -> None:
     seen = changed(recorded(), net__netfilter__nf_conntrack_max="1000")
-    assert found(changed(seen, net__netfilter__nf_conntrack_count="799")) == []
+    assert found(changed(seen, net__netfilter__nf_conntrack_count="499")) == []
+    assert found(changed(seen, net__netfilter__nf_conntrack_count="799")) == ["conntrack-holds-longer NOTE"]
+    shorter = changed(seen, net__netfilter__nf_conntrack_tcp_timeout_time_wait="60")
+    assert found(changed(shorter, net__netfilter__nf_conntrack_count="799")) == []
     full = changed(seen, net__netfilter__nf_conntrack_count="800")
     assert found(full) == ["conntrack-nearly-full WARNING"]
     assert "nf_conntrack_tcp_timeout_time_wait=60" in examine(full)[0].advice[1].command
@@ -34,6 +37,12 @@ def test_conntrack_near_full_is_found_and_at_ease_is_not() -> None:
 def test_tw_recycle_is_an_alarm_on_kernels_that_have_it() -> None:
     assert found(changed(recorded(), net__ipv4__tcp_tw_recycle="1")) == ["tw-recycle CRITICAL"]
     assert found(changed(recorded(), net__ipv4__tcp_tw_recycle="0")) == []
+
+
+def test_tw_recycle_in_a_file_is_a_word_on_kernels_without_it() -> None:
+    seen = recorded()._replace(recycle_in=("/etc/sysctl.conf",))
+    assert found(seen) == ["tw-recycle-folklore NOTE"]
+    assert found(changed(seen, net__ipv4__tcp_tw_recycle="0")) == []
 
 
 def test_tw_reuse_on_a_host_that_only_accepts_does_nothing() -> None:

@@ -1,6 +1,7 @@
 """The snapshot's file: what is written comes back; what is damaged is one clear error; names can be hidden."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from timewait.errors import UsageError
 from timewait.host.budget import ports_of, read_ports
 from timewait.host.findings import examine
+from timewait.host.limits import Limits
 from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot
 from timewait.host.snapshot_file import anonymous, from_text, to_text
+from timewait.report.doctor import check_line, data, screen
 from troubles import HOSTS
 
 SEEN = Snapshot(
@@ -68,6 +71,47 @@ def test_a_damaged_file_is_one_clear_error(change: dict[str, Any], words: str) -
     with pytest.raises(UsageError, match=words) as caught:
         from_text(text, "host.json")
     assert caught.value.hint
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, -1, 0, 0.5, 2**64, -(2**70), 10**30, float("inf"), float("nan"), "", "x", "\x1b[31m", "9" * 5000),
+    *([], {}, [[]], "1 2", "0 99999999999", "127.0.0.1", "::ffff:192.0.2.1", "fe80::1%eth0", 65536),
+)
+
+
+def altered(value: Any, chance: Random) -> Any:
+    """Return the same with odd things in some places, and without some others."""
+    if chance.random() < 0.01:
+        return chance.choice(ODD)
+    if isinstance(value, dict):
+        return {name: altered(held, chance) for name, held in value.items() if chance.random() > 0.001}
+    if isinstance(value, list):
+        return [altered(held, chance) for held in value if chance.random() > 0.001]
+    return value
+
+
+@pytest.mark.parametrize("file", sorted(HOSTS.iterdir()), ids=lambda file: file.stem)
+def test_an_altered_file_is_examined_or_refused_in_words(file: Any) -> None:
+    whole, read = json.loads(file.read_text()), 0
+    for seed in range(60):
+        chance = Random(f"{file.stem} {seed}")
+        one = {chance.choice(list(whole)): chance.choice(ODD)}
+        try:
+            seen = from_text(json.dumps(whole | one if seed % 4 else altered(whole, chance)), "host.json")
+        except UsageError:
+            continue
+        read += 1
+        for version in (seen, anonymous(seen, b"key")):
+            found = examine(version)
+            json.dumps(data(version, found), allow_nan=False)
+            assert list(screen(version, found, 80))
+            assert "\n" not in check_line(version, found, Limits())
+    assert read
+
+
+def test_a_file_nested_without_end_is_refused() -> None:
+    with pytest.raises(UsageError, match="is not a snapshot"):
+        from_text("[" * 200_000, "host.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from timewait.host.reuse import Demand, Reuse
 
 
+# A snapshot of a full host has some kB, one with 100,000 destinations some MB.
+_MOST_BYTES = 64 << 20
+
+
 class Asked(NamedTuple):
     """What the command line asks for."""
 
@@ -192,11 +196,16 @@ def _enter(netns: str) -> None:
 
 def load(source: Path) -> Snapshot:
     """Read a saved snapshot.  Raises `UsageError`."""
+    hint = "write one with: timewait doctor --save FILE"
     try:
-        text = source.read_text()
+        with source.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UsageError(f"{source} cannot be read: {why}", "write one with: timewait doctor --save FILE") from None
+        raise UsageError(f"{source} cannot be read: {why}", hint) from None
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"{source} is no snapshot: it has more than {_MOST_BYTES >> 20} MB", hint)
     from timewait.host.snapshot_file import from_text
 
     return from_text(text, str(source))

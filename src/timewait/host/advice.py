@@ -26,6 +26,13 @@ def setting(snapshot: Snapshot, name: str, value: str, do: str, cost: str = "") 
     )
 
 
+def machine_setting(snapshot: Snapshot, name: str, value: str, do: str, cost: str = "") -> Advice:
+    """Return the advice to set a sysctl that only the first network namespace may write, for all of them."""
+    old = snapshot.sysctls.get(name)
+    undo = "" if old is None else _command("1", name, old)
+    return Advice(do, cost, _command("1", name, value), "the whole machine", undo)
+
+
 def _command(namespace: str, name: str, value: str) -> str:
     quoted = f'"{value}"' if " " in value or not value else value
     return _entered(namespace, f"sysctl -w {name}={quoted}")
@@ -59,7 +66,7 @@ def for_ports(snapshot: Snapshot, budget: Budget, pool: Pool) -> tuple[Advice, .
     live = sum(count for state, count in budget.by_state.items() if state in ("ESTABLISHED", "SYN-SENT"))
     steps = [
         Advice(
-            f"keep connections open: a pool of some {max(1, live)} would carry what is open now"
+            f"keep connections open: a pool of {live:,} carries what is open now (Little's law)"
             if live
             else "keep connections open and use them again (a pool, HTTP keep-alive)",
             "needs a change of the client; an idle connection may be closed by the other end",

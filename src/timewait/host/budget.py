@@ -58,11 +58,8 @@ def late_ports(sysctls: dict[str, str]) -> set[int]:
 
 
 def _range(text: str) -> tuple[int, int]:
-    try:
-        low, high = map(int, text.split())
-    except ValueError:
-        return DEFAULT_RANGE
-    return low, high
+    low, _, high = text.strip().partition(" ")
+    return (int(low), int(high)) if _is_port(low) and _is_port(high) else DEFAULT_RANGE
 
 
 def read_ports(text: str) -> set[int]:
@@ -70,9 +67,13 @@ def read_ports(text: str) -> set[int]:
     found: set[int] = set()
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():
-            found.update(range(int(first), min(int(last or first), 65535) + 1))
+        if _is_port(first) and _is_port(last or first):
+            found.update(range(int(first), int(last or first) + 1))
     return found
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535
 
 
 class Budget(NamedTuple):

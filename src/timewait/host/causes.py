@@ -264,7 +264,7 @@ def refused_syn(look: Look, asked: Question) -> Cause:
         # tcp_rcv_synsent_state_process: a false ACK is answered with RST, and the SYN goes out again at once.
         return Cause(cause, Verdict.CONFIRMED, f"{_told(attempt)}: too early for a timeout", "slow-connects")
     again, challenged = (look.snapshot.counter(f"TcpExt.{name}") for name in ("TCPSynRetrans", "TCPChallengeACK"))
-    evidence = f"since boot TCPSynRetrans = {again:,}, TCPChallengeACK = {challenged:,}"
+    evidence = f"so far TCPSynRetrans = {again:,}, TCPChallengeACK = {challenged:,}"
     moved = look.grew("TcpExt.TCPSynRetrans"), look.grew("TcpExt.TCPChallengeACK")
     if moved[0] is not None:
         evidence = f"in {look.snapshot.interval_s:.3g} s TCPSynRetrans +{moved[0]}, TCPChallengeACK +{moved[1]}"
@@ -297,7 +297,7 @@ def full_queue(look: Look, asked: Question) -> Cause:
     cause = "a service here does not accept fast enough: its queue is full and SYNs are dropped"
     grew = look.grew("TcpExt.ListenOverflows")
     since = look.snapshot.counter("TcpExt.ListenOverflows")
-    evidence = f"ListenOverflows = {since:,} since boot" if grew is None else f"ListenOverflows +{grew}"
+    evidence = f"ListenOverflows = {since:,} so far" if grew is None else f"ListenOverflows +{grew}"
     if not since or grew == 0:
         return Cause(cause, Verdict.RULED_OUT, evidence)
     return Cause(cause, Verdict.CONFIRMED if grew else Verdict.OPEN, evidence)

@@ -30,9 +30,12 @@ SYSCTLS = (
     *("net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_max_tw_buckets", "net.ipv4.tcp_max_orphans"),
     *("net.ipv4.ip_local_port_step_width", "net.ipv4.ip_autobind_reuse"),
     *("net.ipv4.tcp_invalid_ratelimit", "net.ipv4.tcp_ehash_entries"),
-    *("net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"),
-    *("net.netfilter.nf_conntrack_tcp_timeout_time_wait", "fs.file-nr"),
+    *("net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_buckets"),
+    *(f"net.netfilter.nf_conntrack_tcp_timeout_{state}" for state in ("time_wait", "fin_wait", "close_wait")),
+    "net.netfilter.nf_conntrack_tcp_timeout_established",
+    "fs.file-nr",
 )
+_RECYCLE = "net.ipv4.tcp_tw_recycle"
 _COUNTERS = ("Tcp.", "TcpExt.", "sockstat.TCP.", "sockstat6.TCP6.")
 # Above so many the last of them is not looked up: /proc is read once, but the socket table for each.
 _MOST_OWNED = 10
@@ -79,6 +82,7 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
         sysctls=values,
         interval_s=time.monotonic() - began if interval_s > 0 else 0.0,
         moved=moved,
+        recycle_in=() if namespace or _RECYCLE in values else tuple(sysctl.files_that_set(_RECYCLE)),
     )
     looked = looked._replace(restarts=restarts(looked, limits or Limits(), missing))
     return _with_owners(_with_crowds(looked, limits or Limits(), missing), limits or Limits(), missing)

@@ -8,9 +8,11 @@ from timewait.endpoint import written
 from timewait.host import advice
 from timewait.host.advice import setting
 from timewait.host.budget import budget
+from timewait.host.conntrack_findings import conntrack
 from timewait.host.finding import Advice, Finding, Severity, figure
+from timewait.host.folklore_findings import BUCKETS, DEFAULT_BUCKETS, folklore
 from timewait.host.history import forecast
-from timewait.host.limits import Limits, timing
+from timewait.host.limits import Limits
 from timewait.host.look import Look
 from timewait.host.port_findings import bound_ports, explicit_binds, ports
 from timewait.host.restart_findings import restarts
@@ -20,9 +22,13 @@ _OVERFLOW: Final = "TcpExt.TCPTimeWaitOverflow"
 _PAWS: Final = "TcpExt.PAWSTimewait"
 # Answers of a TIME-WAIT, or of a half-dead connection, to a SYN: tcp_timewait_state_process, tcp_send_challenge_ack.
 _REFUSALS: Final = ("PAWSTimewait", "TCPACKSkippedTimeWait", "TCPChallengeACK")
-_BUCKETS: Final = "net.ipv4.tcp_max_tw_buckets"
-_DEFAULT_BUCKETS: Final = 131072  # of a large host: half its hash entries, inet_hashinfo2_init and tcp_sk_init
 _LAST_PORT: Final = 65535
+
+
+def _not_ports(look: Look) -> tuple[str, ...]:
+    """Return that ports are not what is short, where that is so."""
+    share = look.budgets[0].share if look.budgets else 0.0
+    return () if share >= look.limits.ports_step else (f"a shortage of ports ({share:.0%} of the fullest budget)",)
 
 
 def full_fin_wait_2(look: Look) -> Iterator[Finding]:
@@ -85,7 +91,7 @@ def close_wait_leak(look: Look) -> Iterator[Finding]:
 
 def bucket_overflow(look: Look) -> Iterator[Finding]:
     """More TIME-WAITs than tcp_max_tw_buckets: now, certain at this rate, or in the past."""
-    most = look.snapshot.number(_BUCKETS)
+    most = look.snapshot.number(BUCKETS)
     if most is None:
         return
     total, since, grew = look.minis, look.snapshot.counter(_OVERFLOW), look.grew(_OVERFLOW)
@@ -100,18 +106,18 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
         within = readable(round(ahead.full_in_s * SECOND))
         severity, text = Severity.WARNING, f"{total:,} of {most:,} TIME-WAIT records; overflows in {within}"
     elif since:
-        severity, text = Severity.NOTE, f"overflowed {since:,} times since boot; {total:,} of {most:,} records now"
+        severity, text = Severity.NOTE, f"overflowed {since:,} times so far; {total:,} of {most:,} records now"
     else:
         return
     # What overflowed has left no trace to count, so the rate seen is the least that it can be.
-    wanted = max(_DEFAULT_BUCKETS, 2 * most, round(2 * whole.wait_s * look.history.now))
+    wanted = max(DEFAULT_BUCKETS, 2 * most, round(2 * whole.wait_s * look.history.now))
     yield Finding(
         "bucket-overflow",
         severity,
         "",
         text,
         (
-            ("count", f"{_OVERFLOW} = {since:,} since boot" + (f", {grew:,} within the interval" if grew else "")),
+            ("count", f"{_OVERFLOW} = {since:,} so far" + (f", {grew:,} within the interval" if grew else "")),
             (
                 "rate",
                 (
@@ -127,11 +133,11 @@ def bucket_overflow(look: Look) -> Iterator[Finding]:
                 ),
             ),
         ),
-        (),
+        _not_ports(look),
         (
             setting(
                 look.snapshot,
-                _BUCKETS,
+                BUCKETS,
                 str(wanted),
                 "raise the limit",
                 f"256 to 512 bytes each: {wanted * 512 >> 20} MB",
@@ -147,15 +153,16 @@ def paws_in_time_wait(look: Look) -> Iterator[Finding]:
     since, grew = look.snapshot.counter(_PAWS), look.grew(_PAWS)
     if max(grew or 0, since if grew is None else 0) < look.limits.paws:
         return
-    when = f"{since:,} since boot" if grew is None else f"{grew:,} in {figure(look.snapshot.interval_s)} s"
+    when = f"{since:,} so far" if grew is None else f"{grew:,} in {figure(look.snapshot.interval_s)} s"
     server = look.count("TIME-WAIT", "server")
+    recycles = look.snapshot.number("net.ipv4.tcp_tw_recycle")
     yield Finding(
         "paws-time-wait",
         Severity.NOTE if grew is None else Severity.WARNING,
         "",
         f"segments with old timestamps meet TIME-WAIT: {when}",
         (
-            ("count", f"{_PAWS} = {since:,} since boot; server-side TIME-WAIT now {server:,}"),
+            ("count", f"{_PAWS} = {since:,} so far; server-side TIME-WAIT now {server:,}"),
             (
                 "why",
                 (
@@ -164,7 +171,7 @@ def paws_in_time_wait(look: Look) -> Iterator[Finding]:
                 ),
             ),
         ),
-        (),
+        (*_not_ports(look), *(() if recycles else ("tcp_tw_recycle (not on here)",))),
         (
             Advice("let the client close first, or have the NAT use more addresses or ports"),
             *((Advice("is it rising? look again with --interval 10"),) if grew is None else ()),
@@ -236,7 +243,7 @@ def timestamps_off(look: Look) -> Iterator[Finding]:
                 + (": with tcp_rfc1337 = 1 for about a minute" if hangs else ", some 10 ms long"),
             ),
         ),
-        (),
+        _not_ports(look),
         (advice.timestamps_on(look.snapshot),),
         {"client_time_wait": clients},
     )
@@ -262,7 +269,7 @@ def rfc1337_on(look: Look) -> Iterator[Finding]:
             ),
             ("good", "an old duplicate can no longer cut a TIME-WAIT short (RFC 1337, hazard 1)"),
         ),
-        ("timestamps (they are on here)",) if stamps else (),
+        ("timestamps (they are on here)",) if stamps else _not_ports(look),
         (
             setting(
                 look.snapshot,
@@ -334,76 +341,8 @@ def bounds_of_one_parity(look: Look) -> Iterator[Finding]:
             ),
         ),
         (),
-        (setting(look.snapshot, name, better, "bounds of different parity", "none"),),
-    )
-
-
-def folklore(look: Look) -> Iterator[Finding]:
-    """Settings that are passed on as remedies and do nothing, or harm."""
-    snapshot = look.snapshot
-    timeout = snapshot.number("net.ipv4.tcp_fin_timeout")
-    if timeout is not None and timeout < 60:
-        yield _folklore(
-            *("fin-timeout-folklore", f"net.ipv4.tcp_fin_timeout = {timeout} does not shorten TIME-WAIT"),
-            "it is the time of orphans in FIN-WAIT-2; TIME-WAIT lasts 60 s, fixed when the kernel is built",
-            setting(snapshot, "net.ipv4.tcp_fin_timeout", "60", "leave it at 60"),
-        )
-    opens, accepts = snapshot.counter("Tcp.ActiveOpens"), snapshot.counter("Tcp.PassiveOpens")
-    if snapshot.number("net.ipv4.tcp_tw_reuse") == 1 and accepts > 100 and opens * 100 < accepts:
-        yield _folklore(
-            *("tw-reuse-folklore", "net.ipv4.tcp_tw_reuse = 1 does nothing here"),
-            f"it is about connect() alone, and this host accepts: {accepts:,} accepted, {opens:,} opened since boot",
-            setting(snapshot, "net.ipv4.tcp_tw_reuse", "2", "leave it at the kernel's default"),
-        )
-    most = snapshot.number(_BUCKETS)
-    if most is not None and most < look.limits.small_buckets:
-        rate = figure(most / timing(snapshot.hz).life_s)
-        yield _folklore(
-            *("small-buckets", f"net.ipv4.tcp_max_tw_buckets = {most} is small"),
-            f"above {rate} closes/s connections end without TIME-WAIT, to save a few MB",
-            setting(snapshot, _BUCKETS, str(_DEFAULT_BUCKETS), "give it room", "at most 64 MB, if ever full"),
-        )
-    if (recycle := snapshot.number("net.ipv4.tcp_tw_recycle")) is not None and recycle:
-        yield Finding(
-            "tw-recycle",
-            Severity.CRITICAL,
-            "",
-            "net.ipv4.tcp_tw_recycle = 1 drops clients behind NAT",
-            (("harm", "a SYN with an older timestamp than any other from that address is dropped without a word"),),
-            (),
-            (setting(snapshot, "net.ipv4.tcp_tw_recycle", "0", "switch it off"),),
-        )
-
-
-def _folklore(name: str, headline: str, why: str, step: Advice) -> Finding:
-    return Finding(name, Severity.NOTE, "", headline, (("why", why),), (), (step,))
-
-
-def conntrack(look: Look) -> Iterator[Finding]:
-    """A connection-tracking table near full: it keeps TIME-WAIT twice as long as the sockets do."""
-    count = look.snapshot.number("net.netfilter.nf_conntrack_count")
-    most = look.snapshot.number("net.netfilter.nf_conntrack_max")
-    if count is None or not most or count < look.limits.conntrack * most:
-        return
-    wait = look.snapshot.number("net.netfilter.nf_conntrack_tcp_timeout_time_wait")
-    steps = [setting(look.snapshot, "net.netfilter.nf_conntrack_max", str(2 * most), "raise the limit", "memory")]
-    if wait is not None and wait > 60:
-        name = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
-        steps.append(setting(look.snapshot, name, "60", "keep TIME-WAIT there no longer than the sockets do"))
-    yield Finding(
-        "conntrack-nearly-full",
-        Severity.WARNING,
-        "",
-        f"{count:,} of {most:,} connection-tracking entries in use ({count / most:.0%})",
-        (
-            (
-                "wait",
-                f"closed connections stay {wait or 120} s; above {figure(most / (wait or 120))} closes/s it fills",
-            ),
-        ),
-        (),
-        tuple(steps),
-        {"entries": count, "limit": most},
+        (setting(look.snapshot, name, better, "bounds of different parity"),),
+        {"low": low, "high": high},
     )
 
 
@@ -414,7 +353,7 @@ def server_side(look: Look) -> Iterator[Finding]:
         return
     rows = sorted(look.waiting("server"), key=lambda row: -row.sockets)
     services = ", ".join(f"{written(row.address, row.port)} {row.sockets:,}" for row in rows[:3])
-    most = look.snapshot.number(_BUCKETS) or 0
+    most = look.snapshot.number(BUCKETS) or 0
     yield Finding(
         "server-time-wait",
         Severity.NOTE,
@@ -432,7 +371,7 @@ def server_side(look: Look) -> Iterator[Finding]:
             ),
             ("memory", f"{count * 256:,} bytes of kernel memory"),
         ),
-        (f"the limit ({look.minis:,} of {most:,} records)",) if look.minis < look.limits.buckets * most else (),
+        () if look.full_buckets else (f"the limit ({look.minis:,} of {most:,} records)",),
         (
             Advice("nothing"),
             Advice("a service that restarts needs SO_REUSEADDR on its listener, as almost all set it"),

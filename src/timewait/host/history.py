@@ -32,6 +32,12 @@ class History(NamedTuple):
         return self._mean(0, NOW_SECONDS)
 
     @property
+    def band(self) -> tuple[float, float]:
+        """The least and the most that `now` can be."""
+        latest = self.seconds[:NOW_SECONDS]
+        return sum(second.least for second in latest) / NOW_SECONDS, sum(second.most for second in latest) / NOW_SECONDS
+
+    @property
     def mean(self) -> float:
         """Closes per second over the whole minute."""
         return self._mean(0, len(self.seconds))

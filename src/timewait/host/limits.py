@@ -60,9 +60,16 @@ class Limits(NamedTuple):
     fin_wait_2: int = 50  # full orphans in FIN-WAIT-2: warning
     close_wait: int = 30  # CLOSE-WAIT of one service or destination, and more than its ESTABLISHED: warning
     buckets: float = 0.9  # of tcp_max_tw_buckets: warning
-    paws: int = 3  # SYNs or segments refused in TIME-WAIT: note since boot, warning within the interval
+    paws: int = 3  # SYNs or segments refused in TIME-WAIT: note so far, warning within the interval
     slow_connects: int = 3  # SYNs sent again, and refused in TIME-WAIT, within the interval: warning
     restart: int = 2  # TIME-WAIT on the port of a service that could not bind again: warning
     conntrack: float = 0.8  # of nf_conntrack_max: warning
+    conntrack_longer: float = 0.5  # of nf_conntrack_max, while it holds TIME-WAIT longer than sockets do: note
     server_time_wait: int = 1000  # server-side TIME-WAIT worth a word: note
+    accepts: int = 100  # connections accepted so far, before it is said that tcp_tw_reuse does nothing: note
+    opens: float = 0.01  # of those, how many may have been opened from here all the same
+    files: float = 0.9  # of a process's descriptors: said beside a finding about ports
+    held_otherwise: float = 0.1  # of the ports in use, by CLOSE-WAIT or by full orphans: said beside it too
+    bound_sockets: int = 50  # clients of one address, no two on one port, before bind() is held to have chosen
+    bound_ports: int = 20  # ports of the last half that bind() chose: fewer are nobody's trouble
     small_buckets: int = 8192  # tcp_max_tw_buckets below this is a remedy that harms: note

@@ -40,6 +40,12 @@ class Look:
         """TIME-WAIT records of the kernel, orphans in FIN-WAIT-2 included: what tcp_max_tw_buckets limits."""
         return sum([count for row in self.snapshot.populations for _, count in row.cells])
 
+    @property
+    def full_buckets(self) -> bool:
+        """Whether the records come near tcp_max_tw_buckets."""
+        most = self.snapshot.number("net.ipv4.tcp_max_tw_buckets")
+        return most is not None and self.minis >= self.limits.buckets * most
+
     @cached_property
     def cells(self) -> Cells:
         """All true TIME-WAITs by time left."""

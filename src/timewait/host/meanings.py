@@ -64,6 +64,12 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "RFC 5382 section 5 (REQ-5): a NAT must not forget a connection that opens or closes within 4 idle minutes",
         "net/netfilter/nf_conntrack_proto_tcp.c",
     ),
+    "conntrack-holds-longer": Meaning(
+        "Connection tracking has a TIME-WAIT of its own, 120 s, while the sockets' is over after 60 s: half of what "
+        "the table holds of closed connections serves nobody.",
+        "RFC 5382 section 5 (REQ-5) asks a NAT for 4 minutes; a host that only filters its own traffic is none",
+        "net/netfilter/nf_conntrack_proto_tcp.c; nf_conntrack_tcp_timeout_time_wait, of each network namespace",
+    ),
     "paws-time-wait": Meaning(
         "A segment whose timestamp is older than the last one seen is refused, and restarts the wait.  Several hosts "
         "behind one address have several clocks.",
@@ -126,6 +132,12 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "tw-recycle": Meaning(
         "One timestamp was remembered for each address, and SYNs with an older one were dropped: all but one host "
         "behind a NAT.",
+        "RFC 1323 names the idea, a per-host cache of the last timestamp, as no part of its proposal",
+        "removed in 4.12 (4396e46187ca, tcp: remove tcp_tw_recycle)",
+    ),
+    "tw-recycle-folklore": Meaning(
+        "A line left over from old advice: the setting is gone, and sysctl reports an unknown key when the machine "
+        "starts.  On a kernel that has it, clients behind NAT are dropped.",
         "RFC 1323 names the idea, a per-host cache of the last timestamp, as no part of its proposal",
         "removed in 4.12 (4396e46187ca, tcp: remove tcp_tw_recycle)",
     ),

@@ -12,11 +12,8 @@ from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
 _MOST_NAMED = 3
-# Ports chosen by connect() for several destinations overlap soon; so many sockets without overlap are no accident.
-_FEW = 50
+# Ports chosen by connect() for several destinations overlap soon; many sockets without overlap are no accident.
 _ALL_DIFFERENT = 0.99
-# So few ports that bind() chose are nobody's trouble.
-_FEW_BOUND = 20
 _FEW_NOW = 3
 
 
@@ -46,7 +43,7 @@ def bound_ports(look: Look) -> Iterator[Finding]:
     """
     size = look.pool.size
     for crowd in look.snapshot.crowds:
-        if crowd.sockets < _FEW or crowd.ports < crowd.sockets * _ALL_DIFFERENT or not size:
+        if crowd.sockets < look.limits.bound_sockets or crowd.ports < crowd.sockets * _ALL_DIFFERENT or not size:
             continue
         share = crowd.ports / size
         if share < look.limits.ports_step:
@@ -101,7 +98,7 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
             held.setdefault(budget.local, []).append(budget)
     for local, those in held.items():
         count = sum(budget.late for budget in those)
-        if count < max(_FEW_BOUND, look.limits.explicit_binds * look.pool.size):
+        if count < max(look.limits.bound_ports, look.limits.explicit_binds * look.pool.size):
             continue
         first = sum(budget.used - budget.late for budget in those)
         where = ", ".join(written(budget.address, budget.port) for budget in those[:_MOST_NAMED])
@@ -144,7 +141,7 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
 def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: str, severity: Severity) -> Finding:
     owners = [owner for owner in look.snapshot.owners if owner[:3] == (budget.local, budget.address, budget.port)]
     owners.sort(key=lambda owner: (-owner.sockets, owner.pid))
-    evidence = [("ports", _held(budget)), ("who", _who(look, budget, owners)), *_rates(budget, past, ahead)]
+    evidence = [("ports", _held(budget)), ("who", _who(look, budget, owners)), *_rates(look, budget, past, ahead)]
     if name == "search-step":
         evidence.append(
             (
@@ -206,14 +203,16 @@ def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
     return f"{named}{more}; role client, {first}"
 
 
-def _rates(budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str, str]]:
+def _rates(look: Look, budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str, str]]:
     yield (
         "rate",
         (
-            f"{figure(past.now)} closes/s now; mean {figure(past.mean)}, worst 10 s {figure(past.worst)}; "
-            f"this destination carries {figure(budget.sustains)} for ever"
+            f"{figure(past.now)} closes/s now{_band(past)}; mean {figure(past.mean)}, worst 10 s "
+            f"{figure(past.worst)}; this destination carries {figure(budget.sustains)} for ever"
         ),
     )
+    if unseen := _unseen(look):
+        yield "unseen", f"the rates are the least: {' and '.join(unseen)} left nothing to count"
     if ahead.already:
         low, high = budget.next_free_ms or (0, 0)
         yield "ahead", f"full; the next port comes back in {low / 1000:.1f} to {high / 1000:.1f} s" if high else "full"
@@ -221,6 +220,23 @@ def _rates(budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str
         yield "ahead", f"full in {readable(round(ahead.full_in_s * SECOND))} at the present rate"
     else:
         yield "ahead", f"settles at {ahead.settles_at:,} of {budget.size:,} at the present rate"
+
+
+def _band(past: History) -> str:
+    least, most = past.band
+    return f" ({figure(least)} to {figure(most)})" if figure(least) != figure(most) else ""
+
+
+def _unseen(look: Look) -> list[str]:
+    """Return the closes of this namespace that no TIME-WAIT tells of."""
+    kinds = {"TWRecycled": "{:,} that connect() took over", "TCPTimeWaitOverflow": "{:,} above tcp_max_tw_buckets"}
+    found = []
+    for name, words in kinds.items():
+        grew = look.grew(f"TcpExt.{name}")
+        count = look.snapshot.counter(f"TcpExt.{name}") if grew is None else grew
+        if count:
+            found.append(words.format(count) + (" so far" if grew is None else ""))
+    return found
 
 
 def _neighbours(look: Look, budget: Budget, owners: list[Owner]) -> tuple[list[str], list[str]]:
@@ -234,16 +250,23 @@ def _neighbours(look: Look, budget: Budget, owners: list[Owner]) -> tuple[list[s
     files = [owner.files / owner.most_files for owner in owners if owner.most_files]
     if files:
         full = max(files)
-        judge(full >= 0.9, f"file descriptors of a process are {full:.0%} used", f"file descriptors ({full:.0%})")
+        judge(
+            full >= look.limits.files,
+            f"file descriptors of a process are {full:.0%} used",
+            f"file descriptors ({full:.0%})",
+        )
     waiting = budget.by_state.get("CLOSE-WAIT", 0)
-    judge(waiting * 10 > budget.used, f"{waiting:,} of the ports are held in CLOSE-WAIT", "CLOSE-WAIT leak")
-    judge(
-        budget.orphans * 10 > budget.used, f"{budget.orphans:,} ports are held by full orphans", "orphans in FIN-WAIT-2"
-    )
+    many = look.limits.held_otherwise * budget.used
+    judge(waiting > many, f"{waiting:,} of the ports are held in CLOSE-WAIT", "CLOSE-WAIT leak")
+    judge(budget.orphans > many, f"{budget.orphans:,} ports are held by full orphans", "orphans in FIN-WAIT-2")
     count = look.snapshot.number("net.netfilter.nf_conntrack_count")
     most = look.snapshot.number("net.netfilter.nf_conntrack_max")
     if count is not None and most:
-        judge(count / most >= 0.8, f"conntrack is {count / most:.0%} full", f"conntrack ({count / most:.0%})")
+        judge(
+            count / most >= look.limits.conntrack,
+            f"conntrack is {count / most:.0%} full",
+            f"conntrack ({count / most:.0%})",
+        )
     reserved = look.pool.reserved + len(look.pool.listening)
     width = max(1, look.pool.high - look.pool.low + 1)
     judge(
@@ -257,13 +280,24 @@ def _neighbours(look: Look, budget: Budget, owners: list[Owner]) -> tuple[list[s
 
 def _numbers(budget: Budget, past: History, ahead: Forecast) -> dict[str, object]:
     return {
+        **numbers(budget, past, ahead),
+        "reusable": budget.reusable,
+        "closes_each_second": [
+            {"least": second.least, "estimate": round(second.estimate, 2), "most": second.most}
+            for second in past.seconds
+        ],
+    }
+
+
+def numbers(budget: Budget, past: History, ahead: Forecast) -> dict[str, object]:
+    """Return what is known of a destination, for programs."""
+    return {
         "local": budget.local,
         "address": budget.address,
         "port": budget.port,
         "budget": budget.size,
         "used": budget.used,
         "by_state": budget.by_state,
-        "reusable": budget.reusable,
         "headroom": budget.headroom,
         "closes_per_s_now": round(past.now, 3),
         "closes_per_s_mean": round(past.mean, 3),
@@ -272,8 +306,5 @@ def _numbers(budget: Budget, past: History, ahead: Forecast) -> dict[str, object
         "full": ahead.already,
         "full_in_s": None if ahead.full_in_s is None else round(ahead.full_in_s, 3),
         "settles_at": ahead.settles_at,
-        "closes_each_second": [
-            {"least": second.least, "estimate": round(second.estimate, 2), "most": second.most}
-            for second in past.seconds
-        ],
+        "next_free_ms": None if budget.next_free_ms is None else list(budget.next_free_ms),
     }

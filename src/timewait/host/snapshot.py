@@ -120,6 +120,7 @@ class Snapshot(NamedTuple):
     interval_s: float = 0.0  # between two readings of the counters; 0 for one reading
     moved: dict[str, int] = {}  # noqa: RUF012 - never changed; what the counters did in that time
     missing: tuple[str, ...] = ()  # what could not be read, and why
+    recycle_in: tuple[str, ...] = ()  # files for the machine's start that set tcp_tw_recycle, on a kernel without it
     trace: Trace | None = None  # None where none was asked for
 
     def number(self, name: str) -> int | None:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -18,7 +19,9 @@ SCHEMA_VERSION: Final = 1
 FORMAT: Final = "timewait snapshot"
 _MOST_HZ: Final = 1200  # kernel/Kconfig.hz has 1000 at most, arch/alpha 1200
 # Fields that files of the same version may lack: they were added, with a default, and nothing else changed.
-_MAY_LACK: Final = frozenset({"restarts", "trace"})
+_MAY_LACK: Final = frozenset({"restarts", "recycle_in", "trace"})
+_MOST_COUNTED: Final = 1 << 64  # what a counter of the kernel can hold
+_MOST_CELL: Final = 1 << 20  # three days: far above any time left
 
 
 def to_text(snapshot: Snapshot) -> str:
@@ -40,7 +43,7 @@ def from_text(text: str, name: str) -> Snapshot:
     """Read a snapshot; `name` is the file's, for the words of an error.  Raises `UsageError`."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is not a snapshot: {error}", "write one with: timewait doctor --save FILE") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise UsageError(f"{name} is not a snapshot of timewait", "write one with: timewait doctor --save FILE")
@@ -51,26 +54,29 @@ def from_text(text: str, name: str) -> Snapshot:
         )
     try:
         return _read(data)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} is damaged: {type(error).__name__} {error}", "save the snapshot again") from None
 
 
 def _read(data: dict[str, Any]) -> Snapshot:
     fields = {name: data[name] for name in Snapshot._fields if name in data or name not in _MAY_LACK}
     fields["populations"] = tuple(_population(row) for row in data["populations"])
-    fields["listeners"] = tuple(Listening(_address(row[0]), _port(row[1]), bool(row[2])) for row in data["listeners"])
+    fields["listeners"] = tuple(Listening(_address(at), _port(port), bool(v6)) for at, port, v6 in data["listeners"])
     fields["owners"] = tuple(_owner(row) for row in data["owners"])
-    fields["crowds"] = tuple(Crowd(_address(row[0]), int(row[1]), int(row[2])) for row in data["crowds"])
+    fields["crowds"] = tuple(Crowd(_address(at), _count(many), _count(ports)) for at, many, ports in data["crowds"])
     fields["restarts"] = tuple(_restart(row) for row in data.get("restarts", ()))
     fields["trace"] = _trace(data["trace"]) if data.get("trace") else None
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
     fields["absent"] = tuple(map(_address, data["absent"]))
+    fields["recycle_in"] = tuple(map(str, data.get("recycle_in", ())))
     fields["missing"] = tuple(map(str, data["missing"]))
-    for name, kind in (("taken_ns", int), ("span_ms", int), ("uptime_s", float), ("interval_s", float), ("hz", int)):
-        fields[name] = kind(data[name])
-    if not 0 <= fields["hz"] <= _MOST_HZ:
+    for name in ("taken_ns", "span_ms", "hz"):
+        fields[name] = _count(data[name])
+    for name in ("uptime_s", "interval_s"):
+        fields[name] = _seconds(data[name])
+    if fields["hz"] > _MOST_HZ:
         raise ValueError(f"{fields['hz']} is not a kernel's HZ")
     for name in ("kernel", "namespace"):
         fields[name] = str(data[name])
@@ -79,9 +85,9 @@ def _read(data: dict[str, Any]) -> Snapshot:
 
 def _population(row: list[Any]) -> Population:
     state, role, local, address, port, in_pool, count, not_held, flat, *late = row
-    cells = tuple(zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True))
+    cells = tuple(zip(map(_cell, flat[::2]), map(_count, flat[1::2]), strict=True))
     ends = (_address(local), _address(address), _port(port))
-    return Population(str(state), str(role), *ends, bool(in_pool), int(count), int(not_held), cells, any(late))
+    return Population(str(state), str(role), *ends, bool(in_pool), _count(count), _count(not_held), cells, any(late))
 
 
 def _trace(data: dict[str, Any]) -> Trace:
@@ -91,46 +97,72 @@ def _trace(data: dict[str, Any]) -> Trace:
             _address(local),
             _address(address),
             _port(port),
-            int(pid),
+            _count(pid),
             str(command),
             str(cgroup),
-            int(one),
-            int(two),
+            _count(one),
+            _count(two),
         )
         for role, local, address, port, pid, command, cgroup, one, two in data["closers"]
     )
-    counts = (int(data[name]) for name in ("elsewhere", "unplaced", "lost"))
-    return Trace(float(data["seconds"]), closers, *counts)
+    counts = (_count(data[name]) for name in ("elsewhere", "unplaced", "lost"))
+    seconds = _seconds(data["seconds"])
+    if not seconds:
+        raise ValueError("a trace of 0 seconds")
+    return Trace(seconds, closers, *counts)
 
 
 def _restart(row: list[Any]) -> Restart:
     address, port, running, reuse, count, left = row
     flag = None if reuse is None else bool(reuse)
-    return Restart(_address(address), _port(port), bool(running), flag, int(count), int(left))
+    return Restart(_address(address), _port(port), bool(running), flag, _count(count), _count(left))
 
 
 def _numbers(data: dict[str, Any]) -> dict[str, int]:
-    return {str(name): int(value) for name, value in data.items()}
+    """Read counters and how they moved; Tcp.MaxConn is -1, and a gauge may fall."""
+    return {
+        str(name): -_count(-value) if isinstance(value, int) and value < 0 else _count(value)
+        for name, value in data.items()
+    }
 
 
 def _owner(row: list[Any]) -> Owner:
     local, address, port, pid, command, cgroup, *counts = row
     return Owner(
-        _address(local), _address(address), _port(port), int(pid), str(command), str(cgroup), *map(int, counts)
+        _address(local), _address(address), _port(port), _count(pid), str(command), str(cgroup), *map(_count, counts)
     )
 
 
 def _address(value: Any) -> str:
     """Return an address as it is written, or "" for none."""
-    if value:
-        ipaddress.ip_address(value if isinstance(value, str) else "")
-    return str(value)
+    if value == "":
+        return ""
+    return str(ipaddress.ip_address(value if isinstance(value, str) else repr(value)))
 
 
 def _port(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value <= 65535:
         raise ValueError(f"{value!r} is not a port")
     return value
+
+
+def _count(value: Any) -> int:
+    """Return a whole number from 0 on, as the kernel counts."""
+    if not isinstance(value, int) or not 0 <= value < _MOST_COUNTED:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _cell(value: Any) -> int:
+    if (cell := _count(value)) > _MOST_CELL:
+        raise ValueError(f"{cell} is not a time left")
+    return cell
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{value!r} is not a length of time")
+    return float(value)
 
 
 # -- without addresses ------------------------------------------------------------------------------------------------
@@ -163,6 +195,7 @@ def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
         crowds=rows(snapshot.crowds, "local"),
         restarts=rows(snapshot.restarts, "address"),
         absent=tuple(map(hide, snapshot.absent)),
+        recycle_in=tuple(map(word, snapshot.recycle_in)),
         namespace=word(snapshot.namespace),
     )
 

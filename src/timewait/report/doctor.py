@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from timewait.endpoint import written
-from timewait.host.budget import budgets
+from timewait.host.budget import Budget, budgets
 from timewait.host.closers import destinations, said, total
 from timewait.host.finding import Advice, Finding, Severity, figure
+from timewait.host.history import forecast, history
 from timewait.host.limits import Limits
 from timewait.host.look import Look
+from timewait.host.port_findings import numbers
 from timewait.host.reuse import Reuse
 from timewait.host.snapshot import Snapshot, Trace
 
@@ -37,7 +39,7 @@ def screen(
     if not any(finding.severity for finding in found):
         fine = f"{'OK':<{_LABEL}}no shortage of ports, and nothing that needs anybody now"
         yield from textwrap.wrap(fine, width, subsequent_indent=" " * _LABEL)
-    yield from _looked_at(snapshot, width)
+    yield from _looked_at(snapshot, width, FIRST if everything else 1)
     for each in reused:
         yield from wrapped("reuse", _reused(each), width)
 
@@ -89,7 +91,7 @@ def sparkline(seconds: tuple[float, ...], room: int) -> str:
     return "".join(_BARS[min(7, int(8 * value / top))] if top else _BARS[0] for value in reversed(means))
 
 
-def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
+def _looked_at(snapshot: Snapshot, width: int, destinations_shown: int) -> Iterator[str]:
     look = Look(snapshot, Limits())
     clients, servers = look.count("TIME-WAIT", "client"), look.count("TIME-WAIT", "server")
     where = f", namespace {snapshot.namespace}" if snapshot.namespace else ""
@@ -99,10 +101,9 @@ def _looked_at(snapshot: Snapshot, width: int) -> Iterator[str]:
         f"{look.count('ESTABLISHED'):,} ESTABLISHED, {len(snapshot.listeners):,} listening",
         width,
     )
-    if look.budgets:
-        fullest = look.budgets[0]
-        used = f"{fullest.used - fullest.reusable:,} of {fullest.size:,} ports ({fullest.share:.1%})"
-        yield from wrapped("fullest", f"{fullest.name}  {used}", width)
+    for number, budget in enumerate(look.budgets[:destinations_shown]):
+        used = f"{budget.used - budget.reusable:,} of {budget.size:,} ports ({budget.share:.1%})"
+        yield from wrapped("" if number else "fullest", f"{budget.name}  {used}", width)
     first = [service for service in look.services if service.time_wait]
     if first:
         listed = ", ".join(f"{written(at.address, at.port)} ({at.time_wait:,})" for at in first[:_MOST_SERVICES])
@@ -231,19 +232,13 @@ def content(snapshot: Snapshot, found: list[Finding]) -> dict[str, Any]:
         "trace": snapshot.trace and _trace_data(snapshot.trace),
         "findings": [_finding_data(finding) for finding in found],
         "services": [service._asdict() for service in look.services],
-        "destinations": [
-            {
-                "local": budget.local,
-                "address": budget.address,
-                "port": budget.port,
-                "budget": budget.size,
-                "used": budget.used,
-                "by_state": budget.by_state,
-                "headroom": budget.headroom,
-            }
-            for budget in look.budgets
-        ],
+        "destinations": [_destination_data(snapshot, budget) for budget in look.budgets],
     }
+
+
+def _destination_data(snapshot: Snapshot, budget: Budget) -> dict[str, Any]:
+    past = history(budget.waits, snapshot.span_ms, snapshot.hz)
+    return numbers(budget, past, forecast(budget, past.now))
 
 
 def _trace_data(trace: Trace) -> dict[str, Any]:

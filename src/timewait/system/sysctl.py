@@ -8,6 +8,10 @@ from pathlib import Path
 from timewait.errors import UnavailableError, UsageError
 
 _ROOT = Path("/proc/sys")
+_CONFIGURED = (
+    "etc/sysctl.conf",
+    *(f"{folder}/sysctl.d/*.conf" for folder in ("etc", "run", "usr/local/lib", "usr/lib")),
+)
 
 # Set once, by the process that has just made the namespace it lives in.
 _private = False
@@ -57,6 +61,25 @@ def read_range(name: str) -> tuple[int, int] | None:
         return int(low), int(high)
     except ValueError:
         raise UnavailableError(f"{name} = {text!r}, where two whole numbers were expected") from None
+
+
+def files_that_set(name: str, root: Path = Path("/")) -> list[str]:
+    """Return the files, read when the machine starts, that set a sysctl to something else than 0.  sysctl.d(5)."""
+    found = []
+    for folder in _CONFIGURED:
+        for file in sorted(root.glob(folder)):
+            try:
+                text = file.read_text(errors="replace")
+            except OSError:
+                continue
+            if any(_sets(line, name) for line in text.splitlines()):
+                found.append(str(file))
+    return found
+
+
+def _sets(line: str, name: str) -> bool:
+    key, equals, value = line.strip().lstrip("-").partition("=")
+    return bool(equals) and key.strip().replace("/", ".") == name and value.strip() not in ("", "0")
 
 
 def write(name: str, value: str) -> None:
