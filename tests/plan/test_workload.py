@@ -35,7 +35,7 @@ FULL = Workload(
             addresses=2,
             port_range=(1024, 65535),
             reserved_ports=((8080, 8080), (9000, 9010)),
-            sysctls={"net.ipv4.tcp_tw_reuse": "1"},
+            sysctls=(("net.ipv4.tcp_tw_reuse", "1"),),
             socket_range=True,
         ),
         Source(name="old", profile="freebsd", binding=Binding.BIND),

@@ -1,71 +1,109 @@
 """`timewait plan`: what a design carries before it is built."""
 
+import importlib
 import json
 import sys
+from typing import Any
 
 import click
 
-from timewait.cli.states import width
+from timewait.cli.output import show_lines, width
 from timewait.errors import Exit, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from timewait.plan.remedies import Design
+    from collections.abc import Iterator
+
+    from timewait.plan.forecast import Forecast, Route
+    from timewait.plan.remedies import Result
+    from timewait.plan.setting import Setting
     from timewait.plan.simulation import Simulated
     from timewait.plan.validation import Validated
+    from timewait.plan.workload import Workload
 
 # Connects that take more than about a second to simulate.
 _WORTH_A_BAR = 20_000_000
+# What stands behind `timewait plan` and has options of its own: name: (module, attribute).
+OTHERS = {
+    "preset": ("timewait.cli.plan_preset", "preset"),
+    "sweep": ("timewait.cli.plan_sweep", "sweep"),
+}
 
 _EPILOG = """\b
 Examples:
   timewait plan --rate 500/s                     one client to one server, the client closes
   timewait plan --rate 30k/min --closer server
   timewait plan --rate 2000/s --to 4 --hold 200ms --set tcp_tw_reuse=1
+  timewait plan preset proxy > mine.toml         a workload file, to be edited
+  timewait plan mine.toml --all --growth 5%/month
+  timewait plan --preset nat-gateway --json
   timewait plan --rate 460/s --simulate 10000000
   timewait plan --rate 700/s --arrivals constant --validate
-  timewait plan --rate 100/s --profile freebsd --arrivals constant --json
+
+\b
+Others:
+  timewait plan preset [NAME]                    the presets, or one of them as a file
+  timewait plan sweep FILE --vary KEY=VALUES     simulated again and again, with other values
 
 \b
 Exit status: 0 the design carries it, 1 some connect is likely to fail, 64 usage.
 """
 
 
-class _Plan(click.Group):
-    """Imports what stands below `plan` when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["sweep"]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != "sweep":
-            return None
-        from timewait.cli.plan_sweep import sweep
-
-        return sweep
+def other(name: str) -> click.Command:
+    """Return one of the commands that stand behind `timewait plan`."""
+    module, attribute = OTHERS[name]
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
 
 
-@click.group(cls=_Plan, invoke_without_command=True, epilog=_EPILOG)
-@click.option("--rate", metavar="N[/s|/min|/h]", help="Requests, of all sources together.")
+class _Plan(click.Command):
+    """A command that takes a file or options, or else the name of another command."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in OTHERS:
+            return other(args[0]).make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def _words(_: click.Context, __: click.Parameter, incomplete: str) -> "list[click.shell_completion.CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    names = [CompletionItem(name) for name in OTHERS if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
+
+
+@click.command(cls=_Plan, epilog=_EPILOG)
+@click.argument("file", required=False, shell_complete=_words)
+@click.option(
+    "--preset", "preset_name", metavar="NAME", help="A workload that comes with the program, instead of FILE."
+)
+@click.option("--rate", metavar="N[/s|/min|/h]", help="Requests, of all sources together, instead of FILE.")
 @click.option("--from", "sources", default=1, metavar="N", help="Source addresses.  [1]")
 @click.option("--to", "destinations", default=1, metavar="N", help="Destinations: pairs of address and port.  [1]")
 @click.option("--closer", type=click.Choice(["client", "server"]), default="client", help="Who closes first.  [client]")
 @click.option("--hold", default="0", metavar="TIME", help="How long a connection is open: 200ms, 5s, 1h.  [0]")
 @click.option("--per-connection", default=1.0, metavar="N", help="Requests that one connection carries.  [1]")
+@click.option("--pool", metavar="N", type=click.IntRange(1), help="Connections that each source keeps open.")
 @click.option(
     "--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", help="How they come.  [poisson]"
 )
 @click.option(
     "--binding",
-    type=click.Choice(["late", "bind"]),
+    type=click.Choice(["late", "bind", "explicit"]),
     default="late",
-    help="Who chooses the port: connect(), or bind() to port 0.  [late]",
+    help="Who chooses the port: connect(), bind() to port 0, or the program.  [late]",
 )
 @click.option("--octets", default=0, metavar="N", help="What a client sends over one connection.  [0]")
 @click.option("--profile", default="linux", metavar="NAME", help="The stack at both ends.  [linux]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the profile; repeatable.")
 @click.option("--loopback", is_flag=True, help="Both ends are on one host.")
-@click.option("--within", default="1h", metavar="TIME", help="For how long no connect may fail.  [1h]")
+@click.option("--within", metavar="TIME", help="For how long no connect may fail.  [the file's, or 1h]")
+@click.option("--growth", metavar="N%/month", help="How the rates grow: /day, /week, /month or /year.")
+@click.option("--route", "route_name", metavar="NAME", help="The route shown whole: 'app -> db'.  [the worst]")
+@click.option("--all", "show_all", is_flag=True, help="Show every route whole.")
 @click.option(
     "--simulate", type=click.IntRange(1), metavar="CONNECTS", help="Also play so many connects of one budget."
 )
@@ -73,109 +111,182 @@ class _Plan(click.Group):
 @click.option("--validate", "check", is_flag=True, help="Also run it for real, scaled down, on this kernel.")
 @click.option("--validate-for", metavar="TIME", help="For how long.  [as long as ports need to come back]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
-@click.pass_context
+@click.option("--csv", "as_csv", is_flag=True, help="A row for each route and remedy, for spreadsheets, on stdout.")
 def plan(
-    context: click.Context,
+    file: str | None,
+    preset_name: str | None,
     rate: str | None,
-    sources: int,
-    destinations: int,
-    closer: str,
-    hold: str,
-    per_connection: float,
-    arrivals: str,
-    binding: str,
-    octets: int,
-    profile: str,
-    settings: tuple[str, ...],
-    loopback: bool,
-    within: str,
+    within: str | None,
+    growth: str | None,
+    route_name: str | None,
+    show_all: bool,
     simulate: int | None,
     seed: int,
     check: bool,
     validate_for: str | None,
     as_json: bool,
+    as_csv: bool,
+    **short: Any,
 ) -> int:
     """Say what a design carries: ports, TIME-WAIT, memory, the chance that a connect fails; then the ways out.
 
-    The numbers are of the settled state, from a closed form: Erlang's formula for random arrivals.
+    FILE is a workload (TOML; - is stdin), `timewait plan preset` prints some. With --rate the options describe one flow.
+    The numbers are of the settled state, from a closed form.
     """
-    if context.invoked_subcommand is not None:
-        return Exit.OK
-    if rate is None:
-        raise UsageError("--rate is missing", "timewait plan --rate 500/s")
-    from timewait.plan import demand as demands
-    from timewait.plan.remedies import Design, compare
+    from timewait.plan.forecast import forecast
+    from timewait.plan.remedies import compare
     from timewait.report import plan as report
-    from timewait.tcp import settings as stack_settings
-    from timewait.tcp.profiles import get
+    from timewait.report import plan_data
 
-    demand = demands.Demand(
-        rate=demands.parse_rate(rate),
-        sources=sources,
-        destinations=destinations,
-        closer=demands.Closer(closer),
-        hold=demands.parse_duration(hold),
-        per_connection=per_connection,
-        arrivals=demands.Arrivals(arrivals),
-        binding=demands.Binding(binding),
-        octets=octets,
-    )
-    design = Design(demand, stack_settings.change_all(get(profile), settings), loopback)
-    seconds = demands.parse_duration(within)
-    found = design.forecast(seconds)
-    remedies = list(compare(design, seconds))
-    played = None if simulate is None else _play(design, simulate, seed)
-    validated = _validate(design, validate_for, seed) if check else None
+    if as_json and as_csv:
+        raise UsageError("--json and --csv cannot both be on stdout", "leave one out")
+    load = _changed(_workload(file, preset_name, rate, short), within, growth)
+    found = forecast(load)
+    shown = _shown(found, route_name, show_all)
+    everything = found.routes if as_json or as_csv else shown
+    remedies = {route.name: list(compare(load, route.source, route.destination)) for route in everything}
+    played = {} if simulate is None else {route.name: _play(route, simulate, seed) for route in shown}
+    validated = {route.name: _validate(route, validate_for, seed) for route in shown} if check else {}
     if as_json:
-        document = report.data(design, found, remedies, seconds, played)
-        if validated is not None:
+        document = plan_data.data(found, remedies, played)
+        if validated:
             from timewait.report import validation as validation_report
 
-            document["validated"] = validation_report.data(validated)
+            document["validated"] = {name: validation_report.data(each) for name, each in validated.items()}
         print(json.dumps(document, indent=2))
+    elif as_csv:
+        print("\n".join(plan_data.csv_lines(found, remedies)))
     else:
-        for line in report.lines(design, found, remedies, seconds, played, width()):
-            print(line)
-        if validated is not None:
+        show_lines(_lines(found, shown, remedies, played, validated))
+    if any(each.kept and not each.holds for each in validated.values()):
+        return Exit.FAILED
+    return Exit.OK if found.carries else Exit.FAILED
+
+
+def _lines(
+    found: "Forecast",
+    shown: "tuple[Route, ...]",
+    remedies: "dict[str, list[Result]]",
+    played: "dict[str, Simulated]",
+    validated: "dict[str, Validated]",
+) -> "Iterator[str]":
+    from timewait.report import plan as report
+
+    yield from report.head(found, width())
+    for route in shown:
+        yield from report.lines(found, route, remedies[route.name], played.get(route.name), width())
+        if route.name in validated:
             from timewait.report import validation as validation_report
 
-            print()
-            for line in validation_report.lines(validated, width()):
-                print(line)
-    if validated is not None and validated.kept and not validated.holds:
-        return Exit.FAILED
-    return Exit.FAILED if demand.rate > found.highest else Exit.OK
+            yield ""
+            yield from validation_report.lines(validated[route.name], width())
+        if route is not shown[-1]:
+            yield ""
 
 
-def _validate(design: "Design", seconds: str | None, seed: int) -> "Validated":
-    from timewait.plan import demand as demands
-    from timewait.plan.simulation import setting
+def _workload(file: str | None, preset_name: str | None, rate: str | None, short: "dict[str, Any]") -> "Workload":
+    from timewait.plan import presets, short_form, workload_file
+
+    given = [name for name, value in (("FILE", file), ("--preset", preset_name), ("--rate", rate)) if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} both say what is planned", "leave one out")
+    if not given:
+        raise UsageError(
+            "nothing says what is planned",
+            "--rate 500/s, --preset proxy, or a workload file (timewait plan preset proxy prints one)",
+        )
+    context = click.get_current_context()
+    if rate is not None:
+        return short_form.workload(rate=rate, **short)
+    for parameter in short:
+        source = context.get_parameter_source(parameter)
+        if source is not click.core.ParameterSource.DEFAULT:
+            option = next(each for each in context.command.params if each.name == parameter).opts[0]
+            raise UsageError(f"{option} is for one flow, with --rate", "a workload file says it itself")
+    if preset_name is not None:
+        return presets.get(preset_name)
+    assert file is not None
+    return workload_file.read(_text(file), "stdin" if file == "-" else file)
+
+
+def _text(file: str) -> str:
+    from timewait.plan.workload_file import MOST_OCTETS
+
+    try:
+        with sys.stdin.buffer if file == "-" else open(file, "rb") as opened:
+            return opened.read(MOST_OCTETS + 1).decode()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "a workload file, or - for stdin") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is no text (UTF-8)", "a workload file is TOML") from None
+
+
+def _changed(load: "Workload", within: str | None, growth: str | None) -> "Workload":
+    from dataclasses import replace
+
+    from timewait.plan import keys
+    from timewait.plan.demand import parse_duration
+
+    if within is not None:
+        load = replace(load, within=parse_duration(within))
+    if growth is not None:
+        try:
+            load = replace(load, growth=keys.growth(growth))
+        except ValueError as error:
+            raise UsageError(f"--growth {growth} is not {error}", "as in --growth 5%/month") from None
+    return load
+
+
+def _shown(found: "Forecast", name: str | None, show_all: bool) -> "tuple[Route, ...]":
+    if show_all:
+        return found.routes
+    if name is None:
+        return (found.worst,)
+    for route in found.routes:
+        if " ".join(name.split()) == route.name:
+            return (route,)
+    raise UsageError(f"there is no route {name!r}", "routes: " + ", ".join(route.name for route in found.routes[:20]))
+
+
+def _validate(route: "Route", seconds: str | None, seed: int) -> "Validated":
+    from timewait.plan.demand import Binding, parse_duration
+    from timewait.plan.paths import profile_of
     from timewait.plan.validation import trial, validate
 
-    if design.profile.name != "linux":
-        raise UsageError(
-            f"this kernel is Linux, and cannot show what {design.profile.name} does",
-            "leave --validate or --profile out",
-        )
-    scene = setting(design.demand, design.limits(), wheel=True)
+    for end in (route.source, route.destination):
+        if end.profile != "linux":
+            raise UsageError(
+                f"this kernel is Linux, and cannot show what {end.profile} does", "leave --validate or the profile out"
+            )
     what = trial(
-        scene,
-        client_closes=design.demand.closer is demands.Closer.CLIENT,
-        by_bind=design.demand.binding is demands.Binding.BIND,
-        timestamps=design.profile.timestamps,
-        seconds=None if seconds is None else demands.parse_duration(seconds),
+        _scene(route, wheel=True),
+        client_closes=route.destination.client_closes == 1,
+        by_bind=route.source.binding is Binding.BIND,
+        timestamps=profile_of(route.source).timestamps,
+        seconds=None if seconds is None else parse_duration(seconds),
         seed=seed,
     )
     with click.progressbar(length=round(what.seconds * 4), label="on this kernel", file=sys.stderr) as bar:
         return validate(what, lambda done: bar.update(round(done * 4) - bar.pos))
 
 
-def _play(design: "Design", connects: int, seed: int) -> "Simulated":
-    from timewait.plan.simulation import simulate
+def _play(route: "Route", connects: int, seed: int) -> "Simulated":
+    from timewait.plan.simulation import play
 
+    what = _scene(route)
     if connects < _WORTH_A_BAR:
-        return simulate(design.demand, design.limits(), connects=connects, seed=seed)
-    with click.progressbar(length=connects, label="simulating", file=sys.stderr) as bar:
-        return simulate(
-            design.demand, design.limits(), connects=connects, seed=seed, tell=lambda done: bar.update(done - bar.pos)
-        )
+        found = play(what, connects=connects, seed=seed)
+    else:
+        with click.progressbar(length=connects, label="simulating", file=sys.stderr) as bar:
+            found = play(what, connects=connects, seed=seed, tell=lambda done: bar.update(done - bar.pos))
+    return found if route.own.ports.first_half is not None else found._replace(beyond_half=None)
+
+
+def _scene(route: "Route", *, wheel: bool = False) -> "Setting":
+    from timewait.plan import paths
+    from timewait.plan.simulation import of_ports
+
+    closes = route.destination.client_closes
+    client = paths.limits_of(route.source, route.destination)
+    stack = client if closes else paths.limits_of_server(route.destination)
+    return of_ports(route.own.ports, stack.wait, stack.late, wheel=wheel)

@@ -1,33 +1,38 @@
-"""`Forecast`: what a demand makes of a stack's limits, once it has settled; a closed form.
+"""`Forecast`: what a workload makes of the limits of stacks and boxes, once it has settled; a closed form.
 
-Each number is of one budget (a source and a destination, or a source alone where bind() chooses the port), except the
-populations and memories, which are of a whole host.
+`Route` is one pair of source and destination.  Losses at several places are taken as independent, and what is lost at
+one still counts at the next: on the safe side.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from timewait.plan import loss
-from timewait.plan.demand import Arrivals, Closer, Demand
+from timewait.plan import headroom, paths
 from timewait.plan.limits import CONNTRACK_WAIT, Limits
-
-# 2^32: sequence numbers; half of that is "above" (RFC 9293 section 3.4).
-_SPACE = 1 << 32
+from timewait.plan.occupancy import Course
+from timewait.plan.paths import PortSet, Stream
+from timewait.plan.refusal import refused
+from timewait.plan.usage import Usage, lost, usage
+from timewait.plan.workload import Destination, Flow, Middlebox, Source, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """Rates are per second, times in seconds, memories in octets.
+class Route:
+    """Rates are per second, times in seconds, memories in octets; waits and memories are those of one host.
 
-    `nominal`: budget's rate for ever if waits lasted exactly as long as the stack means; `highest`: what really can be
-    sustained without a failure, in the time asked for; both of requests, for the whole design.  `full_in`: from an
-    empty start, None if it never fills.
+    `failing`: the share of connects that fails, by want of the source's ports (`own`) or in a box.  `nominal`: connects
+    a second that the ports carry for ever if waits lasted as long as the stack means; `highest`: requests a second that
+    can be sustained without a failure in the time asked for, all rates grown alike; both of the whole route.  `full_in`: from an empty
+    start, None if the ports are never all in use.  `client_overflow`: the share of closes that find no room in the
+    host's table of waits, whatever route they are of.  `refused`: the chance that a server's TIME-WAIT refuses a SYN.
     """
 
-    ports: int
-    used: float
+    source: Source
+    destination: Destination
+    requests: float
+    connects: float
+    own: Usage
     failing: float
-    beyond_half: float | None
     nominal: float
     highest: float
     full_in: float | None
@@ -35,119 +40,161 @@ class Forecast:
     server_waits: float
     client_memory: float | None
     server_memory: float | None
-    overflow: float
+    client_overflow: float
+    server_overflow: float
     conntrack: float
-    refused: float | None
+    refused: float
 
     @property
-    def share(self) -> float:
-        """The share of the budget that is used."""
-        return self.used / self.ports
+    def name(self) -> str:
+        """Source and destination."""
+        return f"{self.source.name} -> {self.destination.name}"
+
+    @property
+    def carries(self) -> bool:
+        """Whether no connect is likely to fail in the time asked for."""
+        return self.requests <= self.highest
 
 
-def forecast(demand: Demand, limits: Limits, *, within: float = 3600.0) -> Forecast:
-    """Return what becomes of it.  `within`: for how long no connect may fail, for `highest`."""
-    here = demand.closer is Closer.CLIENT
-    busy = demand.hold + (limits.blocked if here else 0.0)
-    rate = demand.per_budget
-    wanted = rate * busy
-    failing = _failing(demand, busy, limits.ports)
-    used = min(float(limits.ports), wanted * (1 - failing))
-    to_all = demand.rate / rate
-    waits = _waits(demand, limits, rate * (1 - failing))
-    # What one host has: all its budgets.
-    per_client = demand.connects / demand.sources / rate
-    client_waits = waits * per_client if here else 0.0
-    server_waits = 0.0 if here else waits * (demand.connects / rate) / demand.destinations
-    standing = client_waits if here else server_waits
-    memory = limits.memory
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """What becomes of a middlebox: its table (None: it has no end), and its ports towards each destination."""
+
+    box: Middlebox
+    table: Usage | None
+    ports: tuple[Usage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What becomes of a workload.  `lasts`: months of growth until a connect is likely to fail, None: no such time."""
+
+    workload: Workload
+    routes: tuple[Route, ...]
+    boxes: tuple[Box, ...]
+    lasts: float | None
+
+    @property
+    def carries(self) -> bool:
+        """Whether every route does."""
+        return all(route.carries for route in self.routes)
+
+    @property
+    def worst(self) -> Route:
+        """The route with the least to spare."""
+        return min(self.routes, key=lambda route: route.highest / route.requests)
+
+
+def forecast(workload: Workload) -> Forecast:
+    """Return what becomes of every route and box.  Raises `UsageError` for settings that a stack does not have."""
+    routes = _overflowing([route(workload, *ends) for ends in paths.routes(workload)])
     return Forecast(
-        ports=limits.ports,
-        used=used,
-        failing=failing,
-        beyond_half=_beyond_half(demand, limits, wanted),
-        nominal=_nominal(demand, limits) * to_all,
-        highest=_highest(demand, limits.ports, busy, within) * to_all,
-        full_in=limits.ports / rate if wanted > limits.ports else None,
-        client_waits=client_waits,
-        server_waits=server_waits,
-        client_memory=None if memory is None else client_waits * memory[1],
-        server_memory=None if memory is None else server_waits * memory[0],
-        overflow=0.0 if limits.table is None or not standing else max(0.0, 1 - limits.table / standing),
-        conntrack=_tracked(demand, limits, demand.connects * (1 - failing)),
-        refused=None if here else _refused(demand, limits, rate),
+        workload=workload,
+        routes=routes,
+        boxes=tuple(_box(workload, each) for each in workload.middleboxes),
+        lasts=_lasts(workload, routes),
     )
 
 
-def _failing(demand: Demand, busy: float, ports: int) -> float:
-    if demand.arrivals is Arrivals.CONSTANT:
-        return loss.periodic(demand.per_budget, busy, ports)
-    return loss.erlang_b(demand.per_budget * busy, ports)
+def route(workload: Workload, source: Source, destination: Destination) -> Route:
+    """Return what becomes of one route; of its hosts' tables it is alone in."""
+
+    def mine(flow: Flow) -> bool:
+        return (flow.source, flow.destination) == (source.name, destination.name)
+
+    flows = [flow for flow in workload.flows if mine(flow)]
+    made = [paths.connects(workload, flow) for flow in flows]
+    requests = math.fsum(flow.mean for flow in flows)
+    connects = math.fsum(each.rate for each in made)
+    ports, *boxes = headroom.places(workload, source, destination)
+    client, server = paths.limits_of(source, destination), paths.limits_of_server(destination)
+    carried = 1 - lost(ports, mine).mean / connects if connects else 1.0
+    here, there = _waits(ports, [each for each in ports.streams if mine(each.flow)], source, destination, carried)
+    client_waits = here * ports.count / source.hosts
+    server_waits = there * ports.count / (source.hosts if destination.loopback else destination.hosts)
+    tuples = float(source.hosts * source.addresses * paths.pairs(source, destination) * ports.ports)
+    tracked = math.fsum(each.rate * (each.holds.mean + CONNTRACK_WAIT) + each.standing for each in made)
+    return Route(
+        source=source,
+        destination=destination,
+        requests=requests,
+        connects=connects,
+        own=usage(ports),
+        failing=1 - carried * math.prod(1 - lost(box, mine).mean / connects for box in boxes if connects),
+        nominal=_nominal(ports, client) * connects,
+        highest=headroom.factor(workload, source, destination) * requests,
+        full_in=Course(ports).full_in(ports.ports),
+        client_waits=client_waits,
+        server_waits=server_waits,
+        client_memory=None if client.memory is None else client_waits * client.memory[1],
+        server_memory=None if server.memory is None else server_waits * server.memory[0],
+        client_overflow=_overflow(client, client_waits),
+        server_overflow=_overflow(server, server_waits),
+        conntrack=min(tracked * carried, tuples),
+        refused=refused(workload, source, ports, client, server),
+    )
 
 
-def _beyond_half(demand: Demand, limits: Limits, wanted: float) -> float | None:
-    """Return the share of time in which all ports of the first parity are in use, so that connect() walks them all.
+def _waits(
+    ports: PortSet, mine: list[Stream], source: Source, destination: Destination, carried: float
+) -> tuple[float, float]:
+    """Return how many four-tuples of one set of ports wait (at the client, at the server).
 
-    Who finds one free takes it whatever the others do: the first half is a loss system of its own.  The others being in
-    use does not matter, so this is less than the share of time in which half of all ports are.
+    One four-tuple waits at most once, so ports bound it.  A server's record ends early when its client comes back by
+    the same port: a client that finds ports at once goes round its first half only.
     """
-    if limits.first_half is None:
-        return None
-    if demand.arrivals is Arrivals.CONSTANT:
-        return loss.periodic(demand.per_budget, wanted / demand.per_budget, limits.first_half)
-    return loss.erlang_b(wanted, limits.first_half)
+    client, server = paths.limits_of(source, destination), paths.limits_of_server(destination)
+    here = math.fsum(stream.rate for stream in mine if stream.by_client) * carried
+    there = math.fsum(stream.rate for stream in mine if not stream.by_client) * carried
+    live = math.fsum(stream.rate * stream.holds.mean for stream in mine) * carried
+    within = ports.first_half if ports.first_half is not None and live < ports.first_half else ports.ports
+    if not ports.towards:
+        within *= paths.pairs(source, destination)
+    return (
+        min(here * client.real_wait, max(0.0, ports.ports - live)),
+        min(there * server.real_wait, max(0.0, within - live)),
+    )
 
 
-def _nominal(demand: Demand, limits: Limits) -> float:
-    wait = limits.wait if limits.reuse is None else min(limits.reuse, limits.wait)
-    busy = demand.hold + (wait if demand.closer is Closer.CLIENT else 0.0)
-    return limits.ports / busy if busy else math.inf
+def _nominal(ports: PortSet, client: Limits) -> float:
+    """Return by which factor the rate may grow if waits lasted exactly as long as the stack means."""
+    standing = math.fsum(stream.standing for stream in ports.streams)
+    late = client.late if client.reuse is None else 0.0
+    load = math.fsum(stream.rate * (stream.busy - (late if stream.by_client else 0.0)) for stream in ports.streams)
+    return max(0.0, ports.ports - standing) / load if load > 0 else math.inf
 
 
-def _highest(demand: Demand, ports: int, busy: float, within: float) -> float:
-    if not busy:
-        return math.inf
-    if demand.arrivals is Arrivals.CONSTANT:
-        return ports / busy
-    return loss.sustainable(busy, ports, within)
+def _overflow(limits: Limits, waits: float) -> float:
+    return 0.0 if limits.table is None or not waits else max(0.0, 1 - limits.table / waits)
 
 
-def _waits(demand: Demand, limits: Limits, connects: float) -> float:
-    """Return how many four-tuples of one budget wait at the side that closes first.
-
-    One four-tuple waits at most once, so ports bound it.  Where a wait can end early, because its port is taken over or
-    its client comes back to the server by the same port, it lasts until then: connects come to ports in no order, so
-    a share exp(-connects x wait / ports) of them is not waiting.  A client that finds ports at once has its first half
-    only.
-    """
-    live = connects * demand.hold
-    if demand.closer is Closer.CLIENT and limits.reuse is None:
-        return min(connects * limits.real_wait, max(0.0, limits.ports - live))
-    blocked = connects * limits.blocked if demand.closer is Closer.CLIENT else 0.0
-    half = limits.first_half
-    ports = half if half is not None and live + blocked < half else limits.ports
-    around = max(0.0, ports - live)
-    return around * -math.expm1(-connects * limits.real_wait / around) if around else 0.0
-
-
-def _tracked(demand: Demand, limits: Limits, connects: float) -> float:
-    """Return the entries of a connection tracker on the way of everything: one for each four-tuple at most."""
-    four_tuples = limits.ports * demand.sources * demand.destinations
-    return min(connects * (demand.hold + CONNTRACK_WAIT), float(four_tuples))
+def _overflowing(routes: list[Route]) -> tuple[Route, ...]:
+    """Return the routes with what the tables of their hosts refuse, all routes of a host together."""
+    here: dict[str, float] = {}
+    there: dict[str, float] = {}
+    for each in routes:
+        here[each.source.name] = here.get(each.source.name, 0.0) + each.client_waits
+        there[each.destination.name] = there.get(each.destination.name, 0.0) + each.server_waits
+    return tuple(
+        replace(
+            each,
+            client_overflow=_overflow(paths.limits_of(each.source, each.destination), here[each.source.name]),
+            server_overflow=_overflow(paths.limits_of_server(each.destination), there[each.destination.name]),
+        )
+        for each in routes
+    )
 
 
-def _refused(demand: Demand, limits: Limits, rate: float) -> float:
-    """Return the chance that a server's TIME-WAIT refuses the SYN of the next connection over the same four-tuple.
+def _box(workload: Workload, box: Middlebox) -> Box:
+    table = paths.table_of(workload, box)
+    found = []
+    for destination in workload.destinations:
+        ports = paths.of_middlebox(workload, box, destination)
+        if ports is not None and ports.streams:
+            found.append(usage(ports))
+    return Box(box=box, table=None if table is None else usage(table), ports=tuple(found))
 
-    It is 0 when the port comes back after the wait, or when a newer timestamp decides.  Otherwise sequence numbers do:
-    the new ISN has moved on by the ISN clock, the old connection by what the client sent, and half of all distances
-    count as old.  RFC 9293 section 3.4; RFC 6191 section 2.
-    """
-    cycle = (limits.first_half or limits.ports) / rate
-    age = max(cycle, demand.hold)
-    if age - demand.hold >= limits.real_wait or (limits.timestamps and limits.newer_reopens):
-        return 0.0
-    if not limits.above_reopens:
-        return 1.0
-    ahead = (limits.isn_hz * age - demand.octets - 2) % _SPACE
-    return float(not 0 < ahead < _SPACE // 2)
+
+def _lasts(workload: Workload, routes: tuple[Route, ...]) -> float | None:
+    least = min(route.highest / route.requests for route in routes)
+    return headroom.lasts(workload.growth, least) if workload.growth else None

@@ -142,19 +142,19 @@ def _numbers(value: Any) -> tuple[float, ...]:
     return tuple(_number(each) for each in _few(value))
 
 
-def _settings(value: Any) -> dict[str, str]:
+def _settings(value: Any) -> tuple[tuple[str, str], ...]:
     """Return names and values of sysctls; which there are, the profile knows."""
     if not isinstance(value, dict):
         raise ValueError("a table: { tcp_tw_reuse = 1 }")
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for name, each in value.items():
         if isinstance(each, dict):  # net.ipv4.x = 1, written with dots, is a table in a table
-            found |= {f"{name}.{rest}": text for rest, text in _settings(each).items()}
+            found += [(f"{name}.{rest}", text) for rest, text in _settings(each)]
         elif isinstance(each, bool) or not isinstance(each, int | str):
             raise ValueError(f"a number or a text for {name}")
         else:
-            found[name] = str(each)
-    return found
+            found.append((name, str(each)))
+    return tuple(found)
 
 
 def _share(value: Any) -> float:
@@ -198,8 +198,8 @@ def _closes(value: float) -> str:
     return {0.0: '"server"', 1.0: '"client"'}.get(value, _trimmed(value))
 
 
-def _table(value: Mapping[str, str]) -> str:
-    inner = ", ".join(f"{quoted(name)} = {text if text.isdecimal() else quoted(text)}" for name, text in value.items())
+def _table(value: tuple[tuple[str, str], ...]) -> str:
+    inner = ", ".join(f"{quoted(name)} = {text if text.isdecimal() else quoted(text)}" for name, text in value)
     return f"{{ {inner} }}" if inner else "{}"
 
 

@@ -7,6 +7,7 @@ all of the source's; a NAT has one for each of its addresses and each pair.  Wha
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from timewait.errors import UsageError
@@ -89,7 +90,7 @@ class PortSet:
 def profile_of(end: Source | Destination) -> Profile:
     """Return the stack of a source or destination with its settings.  Raises `UsageError` for one it does not have."""
     profile = profiles.get(end.profile)
-    for name, value in end.sysctls.items():
+    for name, value in end.sysctls:
         profile = settings.change(profile, name, value)
     if isinstance(end, Source):
         if end.port_range is not None:
@@ -99,10 +100,20 @@ def profile_of(end: Source | Destination) -> Profile:
     return profile
 
 
-def limits_of(source: Source, destination: Destination | None = None) -> Limits:
-    """Return what a source's stack gives it towards a destination."""
-    loopback = destination is not None and destination.loopback
-    return limits(profile_of(source), loopback=loopback, binding=source.binding, socket_range=source.socket_range)
+@lru_cache(maxsize=256)
+def limits_of(source: Source, destination: Destination) -> Limits:
+    """Return what a source's stack gives it towards a destination.  Timestamps are used if both ends have them."""
+    profile = profile_of(source)
+    if not profile_of(destination).timestamps:
+        profile = profile.changed(timestamps=False)
+    loopback = destination.loopback
+    return limits(profile, loopback=loopback, binding=source.binding, socket_range=source.socket_range)
+
+
+@lru_cache(maxsize=256)
+def limits_of_server(destination: Destination) -> Limits:
+    """Return what a destination's stack does with connections that it closes first."""
+    return limits(profile_of(destination))
 
 
 def pairs(source: Source, destination: Destination) -> int:
@@ -209,6 +220,21 @@ def of_middlebox(workload: Workload, box: Middlebox, destination: Destination) -
     return PortSet(
         whose=box.name, towards=destination.name, ports=high - low + 1, first_half=None, count=count, streams=found
     )
+
+
+def boxes(workload: Workload, source: Source, destination: Destination) -> tuple[Middlebox, ...]:
+    """Return the middleboxes on the way of some flow of a route."""
+    flows = [flow for flow in workload.flows if (flow.source, flow.destination) == (source.name, destination.name)]
+    return tuple(workload.middlebox(name) for name in dict.fromkeys(name for flow in flows for name in flow.via))
+
+
+def table_of(workload: Workload, box: Middlebox) -> PortSet | None:
+    """Return a middlebox's table of entries, as a set; None where it has no end."""
+    if box.most is None:
+        return None
+    flows = [flow for flow in workload.flows if box.name in flow.via]
+    found = tuple(streams(workload, flows, 1, box.time_wait, both=True))
+    return PortSet(whose=box.name, towards="", ports=box.most, first_half=None, count=1, streams=found)
 
 
 def routes(workload: Workload) -> tuple[tuple[Source, Destination], ...]:

@@ -7,7 +7,6 @@ file and no arithmetic of ports; rates are per second, times in seconds, sizes i
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 from timewait.errors import UsageError
@@ -22,10 +21,10 @@ MOST_PARTS: Final = 1440
 MOST_OCTETS: Final = 1 << 50
 # The distributions of durations, as `draws.Life` draws them.
 DISTRIBUTIONS: Final = ("constant", "exponential", "uniform", "lognormal", "pareto")
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _LAST_PORT: Final = 65535
 
 Ports: TypeAlias = tuple[tuple[int, int], ...]
+Settings: TypeAlias = tuple[tuple[str, str], ...]  # names and values of sysctls
 _T = TypeVar("_T")
 
 
@@ -100,7 +99,7 @@ class Source:
     profile: str = "linux"
     port_range: tuple[int, int] | None = None
     reserved_ports: Ports = ()
-    sysctls: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    sysctls: Settings = ()
     binding: Binding = Binding.LATE
     socket_range: bool = False
 
@@ -133,7 +132,7 @@ class Destination:
     addresses: int = 1
     ports: Ports = ((443, 443),)
     profile: str = "linux"
-    sysctls: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    sysctls: Settings = ()
     client_closes: float = 1.0
     loopback: bool = False
 

@@ -1,0 +1,89 @@
+"""How often a TIME-WAIT at the server refuses the SYN of the next connection over the same four-tuple."""
+
+import math
+from typing import Final
+
+from timewait.plan.limits import Limits
+from timewait.plan.paths import PortSet, Stream
+from timewait.plan.workload import Destination, Source, Workload
+
+# 2^32: sequence numbers; half of that is "above" (RFC 9293 section 3.4).
+_SPACE: Final = 1 << 32
+_FAR: Final = 8.0  # standard deviations
+
+
+def refused(workload: Workload, source: Source, ports: PortSet, client: Limits, server: Limits) -> float:
+    """Return the chance per connect, of those whose connections a server closes, or did before them.
+
+    Over a source's own four-tuples sequence numbers and timestamps decide; behind a NAT, another host's.
+    """
+    chance = weight = 0.0
+    for stream in ports.streams:
+        if stream.by_client or stream.flow.source != source.name:
+            continue
+        weight += stream.rate
+        chance += stream.rate * max(
+            _own(stream, ports, client, server), _behind_nat(workload, stream, source, client, server)
+        )
+    total = ports.rate
+    return chance / total if weight and total else 0.0
+
+
+def _own(stream: Stream, ports: PortSet, client: Limits, server: Limits) -> float:
+    """Return the chance over one host's own four-tuples.
+
+    It is 0 when the port comes back after the wait, or when a newer timestamp decides.  Otherwise sequence numbers do:
+    the new ISN has moved on by the ISN clock, the old connection by what the client sent, and half of all distances
+    count as old.  RFC 9293 section 3.4; RFC 6191 section 2.
+    """
+    hold = stream.holds.mean
+    cycle = (ports.first_half or ports.ports) / ports.rate
+    spread = math.sqrt(ports.first_half or ports.ports) / ports.rate if stream.random else 0.0
+    if client.timestamps and server.timestamps and server.newer_reopens:
+        return 0.0
+    age = max(cycle, hold)
+    met = _below(hold + server.real_wait, age, spread)
+    if not server.above_reopens:
+        return met
+    low, high = max(0.0, age - _FAR * spread), min(age + _FAR * spread, hold + server.real_wait)
+    if low > high:
+        return 0.0
+    # The ages at which the new number counts as old: the upper half of each turn of the clock.
+    turn = _SPACE / client.isn_hz
+    sent = (stream.flow.octets + 2) / client.isn_hz
+    if not spread:
+        return float((age - sent) % turn >= turn / 2 or age <= sent)
+    old = _below(min(high, sent), age, spread)
+    first, last = math.floor((low - sent) / turn), math.floor((high - sent) / turn)
+    for number in range(max(first, 0), min(last, first + 1000) + 1):
+        begin, end = sent + (number + 0.5) * turn, sent + (number + 1) * turn
+        old += max(0.0, _below(min(end, high), age, spread) - _below(min(begin, high), age, spread))
+    return min(1.0, old)
+
+
+def _behind_nat(workload: Workload, stream: Stream, source: Source, client: Limits, server: Limits) -> float:
+    """Return the chance where hosts share a NAT's addresses: another one's clock is older half of the time.
+
+    The port is any, so a four-tuple is met in TIME-WAIT as often as the share of ports that wait.  Timestamps decide
+    where there are any (PAWS), initial sequence numbers where not; either way another host's are unrelated.
+    """
+    boxes = [workload.middlebox(name) for name in stream.flow.via]
+    nat = next((box for box in boxes if box.addresses), None)
+    hosts = source.hosts
+    if nat is None or hosts < 2:
+        return 0.0
+    destination: Destination = workload.destination(stream.flow.destination)
+    low, high = nat.port_range
+    tuples = (high - low + 1) * nat.addresses * destination.pairs
+    # The stream's rate is of one set of the source's ports: all of them together come to the NAT.
+    rate = sum(flow.mean / flow.per_connection for flow in workload.flows if nat.name in flow.via)
+    waiting = min(1.0, rate * (1 - destination.client_closes) * server.real_wait / tuples)
+    other = 1 - 1 / hosts
+    return waiting * other * (0.5 if server.above_reopens or (client.timestamps and server.timestamps) else 1.0)
+
+
+def _below(value: float, mean: float, spread: float) -> float:
+    """Return the normal distribution's share below a value; a step where nothing is spread."""
+    if not spread:
+        return float(value > mean)
+    return 0.5 * (1 + math.erf((value - mean) / (spread * math.sqrt(2))))
