@@ -1,5 +1,6 @@
 """The published and measured figures come out of the closed form."""
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -91,27 +92,30 @@ def test_a_port_from_bind_is_taken_for_every_destination() -> None:
 def test_where_the_server_closes_ports_are_no_limit_and_half_of_them_wait() -> None:
     """Measured on Linux 6.18: a client with 64 ports, thousands of connects/s, no failure, 32 waits at the server."""
     found = planned(steady(19400, of_ports(64), client_closes=0.0))
-    assert (found.failing, found.client_waits, found.server_waits) == (0.0, 0.0, 32.0)
+    assert (found.failing, found.client_waits) == (0.0, 0.0)
+    assert found.server_waits == pytest.approx(32.0)
     assert found.refused == 0.0
 
 
 def test_a_server_at_ten_thousand_closes_a_second_overflows_the_default_table() -> None:
-    """10,000 closes/s of about a minute: some 613,000 waits at 256 octets, far beyond 131,072."""
+    """10,000 closes/s of about a minute: some 613,000 waits, far beyond 131,072; 2 % end early, by a new SYN."""
     found = planned(steady(10_000, client_closes=0.0, sources=1000))
-    assert found.server_waits == pytest.approx(10_000 * 61.3, rel=0.01)
+    assert found.server_waits == pytest.approx(10_000 * 61.3, rel=0.03)
     assert found.server_overflow > 0.7
-    assert found.server_memory == pytest.approx(157e6, rel=0.01)
+    assert found.server_memory == pytest.approx(157e6, rel=0.03)
 
 
 def test_without_timestamps_half_of_the_isn_clock_refuses() -> None:
     """The clock of Linux steps every 64 ns and wraps in 274.9 s: a pair reused 137 to 274 s after its first SYN looks
-    old.  The port comes back 100 s (14,116 ports at 200/s: 70 s) after it was opened; held for 90 s, with the wait."""
+    old.  Connects come to ports in no order, so a port is used again after an exponential time."""
     quick = partial(steady, client_closes=0.0)
-    assert planned(quick(300, "tcp_timestamps=0", hold=1.0)).refused == 0.0  # 47 s old
-    assert planned(quick(90, "tcp_timestamps=0", hold=150.0)).refused == 1.0  # 157 s old, 7 s into the wait
+    assert planned(quick(300, "tcp_timestamps=0", hold=1.0)).refused == 0.0  # at most 62 s old
+    # From 150 s old on: of 14,116 ports 13,500 are open, and each of the others is used again after 7 s on average.
+    assert planned(quick(90, "tcp_timestamps=0", hold=150.0)).refused == pytest.approx(1, abs=1e-3)
     assert planned(quick(90, hold=150.0)).refused == 0.0
-    # Sent more than the clock moved on: 47 s of 15.6 million a second.
-    assert planned(quick(300, "tcp_timestamps=0", hold=1.0, octets=2**31)).refused == 1.0
+    # Sent more than the clock moves on in 137 s: refused whenever the port comes back within the wait.
+    again = 1 - math.exp(-300 * 61.3 / (14116 - 300))
+    assert planned(quick(300, "tcp_timestamps=0", hold=1.0, octets=2**31)).refused == pytest.approx(again)
 
 
 def test_hosts_behind_a_nat_meet_each_others_waits() -> None:

@@ -1,33 +1,31 @@
 """The simulation: equal to a plain loop, and to the closed form wherever both apply."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from designs import design, of_ports, planned, played
 from timewait.errors import UsageError
 from timewait.plan import draws, simulation
-from timewait.plan.demand import Arrivals, Closer, Demand
-from timewait.plan.forecast import forecast
-from timewait.plan.limits import Limits, limits
+from timewait.plan.forecast import Route
 from timewait.plan.loss import erlang_b
 from timewait.plan.setting import Flow, Setting
-from timewait.tcp import profiles
-from timewait.tcp.settings import change_all
+
+WAIT = 61.3
 
 
-def of_ports(ports: int, *assignments: str) -> Limits:
-    profile = change_all(profiles.get("linux"), [f"ip_local_port_range=40000 {39999 + ports}", *assignments])
-    return limits(profile)
+def of(rate: float, ports: int, *settings: str, **more: Any) -> Route:
+    return planned(design(rate, of_ports(ports), *settings, **more))
 
 
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.95, 1.0, 1.2, 2.0])
 @pytest.mark.parametrize("ports", [8, 64, 300, 2000])
 def test_it_agrees_with_erlang(load: float, ports: int) -> None:
     """Within twice the 95 % interval: 24 cells, each with its seed fixed, and a run long enough to make it narrow."""
-    stack = of_ports(ports)
-    demand = Demand(rate=load * ports / stack.blocked)
-    expected = forecast(demand, stack)
-    found = simulation.simulate(demand, stack, connects=400_000, seed=1)
+    route = of(load * ports / WAIT, ports)
+    expected = route.own
+    found = played(route, connects=400_000, seed=1)
     assert found.failing.mean == pytest.approx(expected.failing, abs=2 * found.failing.half + 1e-5)
     assert found.used.mean == pytest.approx(expected.used, abs=2 * found.used.half + 1e-3 * ports)
     assert found.beyond_half is not None
@@ -37,23 +35,20 @@ def test_it_agrees_with_erlang(load: float, ports: int) -> None:
 
 @pytest.mark.parametrize("load", [0.5, 0.99, 1.01, 1.5, 3.0])
 def test_it_agrees_with_counting(load: float) -> None:
-    stack = of_ports(300)
-    demand = Demand(rate=load * 300 / stack.blocked, arrivals=Arrivals.CONSTANT)
-    found = simulation.simulate(demand, stack, connects=200_000, seed=1)
-    assert found.failing.mean == pytest.approx(forecast(demand, stack).failing, abs=0.002)
+    route = of(load * 300 / WAIT, 300, steady=True)
+    found = played(route, connects=200_000, seed=1)
+    assert found.failing.mean == pytest.approx(route.failing, abs=0.002)
 
 
 def test_the_first_failure_is_when_the_ports_are_gone() -> None:
-    stack = of_ports(300)
-    demand = Demand(rate=30, arrivals=Arrivals.CONSTANT)
-    found = simulation.simulate(demand, stack, connects=20_000, seed=1)
-    expected = forecast(demand, stack).full_in
-    assert found.first_failure == pytest.approx(expected, abs=1 / 30 + 1e-6)
+    route = of(30, 300, steady=True)
+    found = played(route, connects=20_000, seed=1)
+    assert found.first_failure == pytest.approx(route.full_in, abs=1 / 30 + 1e-6)
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    stack, demand = of_ports(100), Demand(rate=1.6)
-    one, same, other = (simulation.simulate(demand, stack, connects=50_000, seed=seed) for seed in (5, 5, 6))
+    route = of(1.6, 100)
+    one, same, other = (played(route, connects=50_000, seed=seed) for seed in (5, 5, 6))
     assert one == same
     assert one.failing != other.failing
 
@@ -61,30 +56,27 @@ def test_the_same_seed_gives_the_same_run() -> None:
 @pytest.mark.parametrize("connects", [0, 100, 10**12])
 def test_too_few_and_too_many_are_refused_before_it_starts(connects: int) -> None:
     with pytest.raises(UsageError) as caught:
-        simulation.simulate(Demand(rate=100), of_ports(300), connects=connects, seed=1)
+        played(of(100, 300), connects=connects, seed=1)
     assert f"{connects:,}" in caught.value.what
     assert caught.value.hint
 
 
 def test_a_pool_makes_fewer_connects() -> None:
-    stack = of_ports(300)
-    short = Demand(rate=6.0)
-    pooled = replace(short, per_connection=10.0)
-    found = [simulation.simulate(each, stack, connects=100_000, seed=2).used.mean for each in (short, pooled)]
+    routes = [of(6.0, 300, per_connection=requests) for requests in (1.0, 10.0)]
+    found = [played(route, connects=100_000, seed=2).used.mean for route in routes]
     assert found[1] < found[0] / 5
 
 
-@pytest.mark.parametrize("closer", [Closer.CLIENT, Closer.SERVER])
+@pytest.mark.parametrize("client_closes", [1.0, 0.0])
 @pytest.mark.parametrize("load", [0.1, 0.5, 1, 2, 5, 20, 40])
-def test_waits_that_are_cut_short_agree_with_the_closed_form(load: float, closer: Closer) -> None:
+def test_waits_that_are_cut_short_agree_with_the_closed_form(load: float, client_closes: float) -> None:
     """The closed form takes ports as found in no order at all; within 5 % that is so."""
-    stack = of_ports(300, "tcp_tw_reuse=1")
-    demand = Demand(rate=load * 300 / 61.3, hold=0.2, closer=closer)
-    expected = forecast(demand, stack)
-    found = simulation.simulate(demand, stack, connects=200_000, seed=1)
+    rate = load * 300 / WAIT
+    expected = of(rate, 300, "tcp_tw_reuse=1", hold=0.2, client_closes=client_closes)
+    found = played(expected, connects=200_000, seed=1)
     waits = expected.client_waits + expected.server_waits
     assert found.waiting.mean == pytest.approx(waits, rel=0.05, abs=found.waiting.half)
-    assert found.open.mean == pytest.approx(demand.rate * 0.2, abs=2 * found.open.half)
+    assert found.open.mean == pytest.approx(rate * 0.2, abs=2 * found.open.half)
 
 
 GRID = [(ports, load, kind) for ports in (8, 64, 300) for load in (0.7, 0.95, 1.3) for kind in draws.LIFE_KINDS]
@@ -118,11 +110,11 @@ def test_intervals_hold_what_they_promise() -> None:
 
 def test_failures_that_are_hardly_seen_get_a_wider_interval() -> None:
     """Batches that have none would say 0 +- 0; what is counted is clusters.  The truth is 1.4e-5 here."""
-    demand = Demand(rate=225 / 61.3)
-    found = simulation.simulate(demand, of_ports(300), connects=100_000, seed=3)
+    route = of(225 / WAIT, 300)
+    found = played(route, connects=100_000, seed=3)
     assert found.failing.mean * 90_000 < 60
     assert found.failing.half > 0
-    assert found.failing.holds(forecast(demand, of_ports(300)).failing)
+    assert found.failing.holds(route.failing)
 
 
 def test_batches_that_hang_together_are_told() -> None:

@@ -77,9 +77,7 @@ def _words(_: click.Context, __: click.Parameter, incomplete: str) -> "list[clic
 
 @click.command(cls=_Plan, epilog=_EPILOG)
 @click.argument("file", required=False, shell_complete=_words)
-@click.option(
-    "--preset", "preset_name", metavar="NAME", help="A workload that comes with the program, instead of FILE."
-)
+@click.option("--preset", "preset_name", metavar="NAME", help="One of the workloads of the program.")
 @click.option("--rate", metavar="N[/s|/min|/h]", help="Requests, of all sources together, instead of FILE.")
 @click.option("--from", "sources", default=1, metavar="N", help="Source addresses.  [1]")
 @click.option("--to", "destinations", default=1, metavar="N", help="Destinations: pairs of address and port.  [1]")
@@ -130,12 +128,11 @@ def plan(
 ) -> int:
     """Say what a design carries: ports, TIME-WAIT, memory, the chance that a connect fails; then the ways out.
 
-    FILE is a workload (TOML; - is stdin), `timewait plan preset` prints some. With --rate the options describe one flow.
+    FILE is a workload (TOML; - is stdin); `timewait plan preset` prints some. With --rate options describe one flow.
     The numbers are of the settled state, from a closed form.
     """
     from timewait.plan.forecast import forecast
     from timewait.plan.remedies import compare
-    from timewait.report import plan as report
     from timewait.report import plan_data
 
     if as_json and as_csv:

@@ -35,8 +35,8 @@ def assumptions(found: Forecast) -> Iterator[str]:
         yield "Flows that share ports find none equally often."
     if any(each.own.beyond_half is not None for each in found.routes):
         yield (
-            "Linux tries ports of one parity first; the step is where all of these are in use. It costs CPU time, which "
-            "is not part of these numbers."
+            "Linux tries ports of one parity first; the step is where all of these are in use. It costs CPU time, which"
+            " is not part of these numbers."
         )
     if any(source.binding is Binding.BIND for source in load.sources):
         yield "A port that bind() to port 0 chose is taken for every destination, until its TIME-WAIT is over."

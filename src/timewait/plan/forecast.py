@@ -11,7 +11,7 @@ from timewait.plan import headroom, paths
 from timewait.plan.limits import CONNTRACK_WAIT, Limits
 from timewait.plan.occupancy import Course
 from timewait.plan.paths import PortSet, Stream
-from timewait.plan.refusal import refused
+from timewait.plan.refusal import free_ports, refused
 from timewait.plan.usage import Usage, lost, usage
 from timewait.plan.workload import Destination, Flow, Middlebox, Source, Workload
 
@@ -22,9 +22,10 @@ class Route:
 
     `failing`: the share of connects that fails, by want of the source's ports (`own`) or in a box.  `nominal`: connects
     a second that the ports carry for ever if waits lasted as long as the stack means; `highest`: requests a second that
-    can be sustained without a failure in the time asked for, all rates grown alike; both of the whole route.  `full_in`: from an empty
-    start, None if the ports are never all in use.  `client_overflow`: the share of closes that find no room in the
-    host's table of waits, whatever route they are of.  `refused`: the chance that a server's TIME-WAIT refuses a SYN.
+    are sustained without a failure in the time asked for, all rates grown alike; both of the whole route.
+    `full_in`: from an empty start, None if the ports are never all in use.  `client_overflow`: the share of closes that
+    find no room in the host's table of waits, whatever route they are of.  `refused`: the chance that a server's
+    TIME-WAIT refuses a SYN.
     """
 
     source: Source
@@ -140,20 +141,20 @@ def _waits(
 ) -> tuple[float, float]:
     """Return how many four-tuples of one set of ports wait (at the client, at the server).
 
-    One four-tuple waits at most once, so ports bound it.  A server's record ends early when its client comes back by
-    the same port: a client that finds ports at once goes round its first half only.
+    One four-tuple waits at most once, so ports bound it.  Where a wait can end early, because its port is taken over or
+    its client comes back to the server by the same port, it lasts until then: connects come to ports in no order, so
+    a share exp(-connects x wait / ports) of them is not waiting.
     """
     client, server = paths.limits_of(source, destination), paths.limits_of_server(destination)
     here = math.fsum(stream.rate for stream in mine if stream.by_client) * carried
     there = math.fsum(stream.rate for stream in mine if not stream.by_client) * carried
-    live = math.fsum(stream.rate * stream.holds.mean for stream in mine) * carried
-    within = ports.first_half if ports.first_half is not None and live < ports.first_half else ports.ports
-    if not ports.towards:
-        within *= paths.pairs(source, destination)
-    return (
-        min(here * client.real_wait, max(0.0, ports.ports - live)),
-        min(there * server.real_wait, max(0.0, within - live)),
-    )
+    around = free_ports(ports, carried)
+    own = min(here * client.real_wait, around)
+    if client.reuse is not None:
+        own = around * -math.expm1(-here * client.real_wait / around) if around else 0.0
+    pairs = 1 if ports.towards else paths.pairs(source, destination)
+    tuples = around * pairs
+    return own, tuples * -math.expm1(-there * server.real_wait / tuples) if tuples else 0.0
 
 
 def _nominal(ports: PortSet, client: Limits) -> float:

@@ -39,33 +39,26 @@ def places(workload: Workload, source: Source, destination: Destination) -> Iter
             yield table
 
 
-def expected(workload: Workload, source: Source, destination: Destination) -> float:
-    """Return how many connects of a route fail within the time asked for: the worst such time, if periods are longer."""
-
-    def mine(flow: Flow) -> bool:
-        return (flow.source, flow.destination) == (source.name, destination.name)
-
-    failures = [lost(ports, mine) for ports in places(workload, source, destination)]
-    longest = max((sum(length for length, _ in flow.shape) for flow in workload.flows), default=0.0)
-    if longest > workload.within:
-        return math.fsum(each.most for each in failures) * workload.within
-    return math.fsum(each.mean for each in failures) * workload.within
-
-
 def factor(workload: Workload, source: Source, destination: Destination) -> float:
     """Return by which factor all rates may grow, or have to shrink, so that no connect of a route is likely to fail.
 
     Infinite where nothing limits it.
     """
+    most = MOST_RATE / max(max(flow.rate, flow.bursts.rate if flow.bursts else 0.0) for flow in workload.flows)
+    once = tuple(places(workload, source, destination))
+    # Connects grow as requests do, unless a pool carries some of them.
+    pooled = any(stream.flow.pool for ports in once for stream in ports.streams)
 
     def carries(by: float) -> bool:
         try:
-            return expected(grown(workload, by), source, destination) <= ALLOWED
-        except UsageError:  # a pool that requests would wait at for ever, or a rate that cannot be
+            if pooled:
+                found = tuple(places(grown(workload, by), source, destination))
+                return _expected(workload, found, source, destination) <= ALLOWED
+            return _expected(workload, once, source, destination, by) <= ALLOWED
+        except UsageError:  # a pool that requests would wait at for ever
             return False
 
     low, high = 0.0, 1.0
-    most = MOST_RATE / max(max(flow.rate, flow.bursts.rate if flow.bursts else 0.0) for flow in workload.flows)
     if carries(1.0):
         while high < most and carries(high):
             low, high = high, high * 4
@@ -78,6 +71,21 @@ def factor(workload: Workload, source: Source, destination: Destination) -> floa
         else:
             high = middle
     return low
+
+
+def _expected(
+    workload: Workload, found: tuple[PortSet, ...], source: Source, destination: Destination, by: float = 1.0
+) -> float:
+    """Return how many connects fail within the time asked for; in the worst such time, where periods are longer."""
+
+    def mine(flow: Flow) -> bool:
+        return (flow.source, flow.destination) == (source.name, destination.name)
+
+    failures = [lost(ports, mine, by) for ports in found]
+    longest = max((sum(length for length, _ in flow.shape) for flow in workload.flows), default=0.0)
+    if longest > workload.within:
+        return math.fsum(each.most for each in failures) * workload.within
+    return math.fsum(each.mean for each in failures) * workload.within
 
 
 def lasts(growth: float, factor: float) -> float | None:

@@ -5,7 +5,7 @@ The reader, the writer, the shipped JSON Schema and the reference are all made f
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 

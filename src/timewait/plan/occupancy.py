@@ -17,9 +17,9 @@ from timewait.plan.paths import PortSet, Shape, Stream
 from timewait.plan.workload import Holding
 
 # Parts of equal probability that a distribution of holding times is replaced by.
-_PARTS: Final = 16
+_PARTS: Final = 8
 # Moments of a period that are looked at; a prime, so as not to step in time with bursts.
-MOMENTS: Final = 997
+MOMENTS: Final = 499
 _EVER: Final = -math.inf
 
 

@@ -9,7 +9,7 @@ from timewait.plan.workload import Destination, Source, Workload
 
 # 2^32: sequence numbers; half of that is "above" (RFC 9293 section 3.4).
 _SPACE: Final = 1 << 32
-_FAR: Final = 8.0  # standard deviations
+_MOST_TURNS: Final = 10_000
 
 
 def refused(workload: Workload, source: Source, ports: PortSet, client: Limits, server: Limits) -> float:
@@ -29,35 +29,44 @@ def refused(workload: Workload, source: Source, ports: PortSet, client: Limits, 
     return chance / total if weight and total else 0.0
 
 
+def free_ports(ports: PortSet, carried: float = 1.0) -> float:
+    """Return how many ports connects go round: all that no connection is open on.
+
+    A client that finds ports at once, with those that are not to be taken yet, has its first half only.
+    """
+    live = math.fsum(stream.rate * stream.holds.mean + stream.standing for stream in ports.streams) * carried
+    early = math.fsum(stream.rate * stream.blocked for stream in ports.streams) * carried
+    half = ports.first_half
+    return max(0.0, (half if half is not None and live + early < half else ports.ports) - live)
+
+
 def _own(stream: Stream, ports: PortSet, client: Limits, server: Limits) -> float:
     """Return the chance over one host's own four-tuples.
 
     It is 0 when the port comes back after the wait, or when a newer timestamp decides.  Otherwise sequence numbers do:
     the new ISN has moved on by the ISN clock, the old connection by what the client sent, and half of all distances
-    count as old.  RFC 9293 section 3.4; RFC 6191 section 2.
+    count as old.  RFC 9293 section 3.4; RFC 6191 section 2.  Connects come to ports in no order, so the time until a
+    port is used again is exponential.
     """
-    hold = stream.holds.mean
-    cycle = (ports.first_half or ports.ports) / ports.rate
-    spread = math.sqrt(ports.first_half or ports.ports) / ports.rate if stream.random else 0.0
     if client.timestamps and server.timestamps and server.newer_reopens:
         return 0.0
-    age = max(cycle, hold)
-    met = _below(hold + server.real_wait, age, spread)
+    again = ports.rate / max(1.0, free_ports(ports))  # a second, of each port
+    hold, wait = stream.holds.mean, server.real_wait
+
+    def within(begin: float, end: float) -> float:
+        """Return the chance that the port comes back so long after the first SYN, and while the server waits."""
+        begin, end = max(0.0, begin - hold), min(wait, end - hold)
+        return max(0.0, math.exp(-again * begin) - math.exp(-again * end)) if begin < end else 0.0
+
     if not server.above_reopens:
-        return met
-    low, high = max(0.0, age - _FAR * spread), min(age + _FAR * spread, hold + server.real_wait)
-    if low > high:
-        return 0.0
-    # The ages at which the new number counts as old: the upper half of each turn of the clock.
+        return within(0.0, math.inf)
     turn = _SPACE / client.isn_hz
     sent = (stream.flow.octets + 2) / client.isn_hz
-    if not spread:
-        return float((age - sent) % turn >= turn / 2 or age <= sent)
-    old = _below(min(high, sent), age, spread)
-    first, last = math.floor((low - sent) / turn), math.floor((high - sent) / turn)
-    for number in range(max(first, 0), min(last, first + 1000) + 1):
-        begin, end = sent + (number + 0.5) * turn, sent + (number + 1) * turn
-        old += max(0.0, _below(min(end, high), age, spread) - _below(min(begin, high), age, spread))
+    old = within(0.0, sent)
+    # The second half of each turn of the clock since then.
+    first = max(0, math.floor((hold - sent) / turn))
+    for number in range(first, min(first + _MOST_TURNS, math.floor((hold + wait - sent) / turn) + 1)):
+        old += within(sent + (number + 0.5) * turn, sent + (number + 1) * turn)
     return min(1.0, old)
 
 
@@ -80,10 +89,3 @@ def _behind_nat(workload: Workload, stream: Stream, source: Source, client: Limi
     waiting = min(1.0, rate * (1 - destination.client_closes) * server.real_wait / tuples)
     other = 1 - 1 / hosts
     return waiting * other * (0.5 if server.above_reopens or (client.timestamps and server.timestamps) else 1.0)
-
-
-def _below(value: float, mean: float, spread: float) -> float:
-    """Return the normal distribution's share below a value; a step where nothing is spread."""
-    if not spread:
-        return float(value > mean)
-    return 0.5 * (1 + math.erf((value - mean) / (spread * math.sqrt(2))))

@@ -199,6 +199,16 @@ def _hosts(case: Case) -> Case:
     return case.with_source(hosts=case.source.hosts * 2)
 
 
+def _nat(case: Case) -> Case | None:
+    names = {box.name for box in paths.boxes(*case) if box.addresses}
+    if not names:
+        return None
+    boxes = tuple(
+        replace(box, addresses=box.addresses * 2) if box.name in names else box for box in case.workload.middleboxes
+    )
+    return case._replace(workload=replace(case.workload, middleboxes=boxes))
+
+
 def _from(profile: Profile, field: str) -> str:
     """Return where a profile has a value from, in brackets."""
     source = profile.sources.get(field)
@@ -302,6 +312,13 @@ REMEDIES: Final = (
         lambda _: "twice the destination's ports",
         _ports,
         "more ports to listen on",
+        _always("more four-tuples"),
+    ),
+    Remedy(
+        "nat-addresses",
+        lambda _: "twice the NAT's addresses",
+        _nat,
+        "addresses of the gateway",
         _always("more four-tuples"),
     ),
     Remedy("hosts", lambda _: "twice the source hosts", _hosts, "hosts", _always("each does half of the work")),

@@ -16,9 +16,7 @@ from timewait.clock import SECOND
 from timewait.errors import UsageError
 from timewait.plan import paths
 from timewait.plan.budget import NONE, SECOND_HALF, Budget, Connects, Decided, Look
-from timewait.plan.demand import Arrivals, Closer, Demand
 from timewait.plan.draws import Life, Pace
-from timewait.plan.limits import Limits
 from timewait.plan.paths import PortSet
 from timewait.plan.setting import Flow, Setting
 from timewait.plan.statistics import BATCHES, Interval, batch_mean, correlated, counted, ratio
@@ -71,29 +69,11 @@ class Estimate(NamedTuple):
     compiled: bool
 
 
-def setting(demand: Demand, limits: Limits, *, wheel: bool = False) -> Setting:
-    """Return the budget that a demand and a stack's limits make.
-
-    `wheel`: what the timers add is spread, as it is on a kernel, and not its mean each time.
-    """
-    here = demand.closer is Closer.CLIENT
-    pace = Pace(rate=demand.per_budget, random=demand.arrivals is Arrivals.POISSON)
-    first = limits.ports if limits.first_half is None else limits.first_half
-    wait = limits.wait if wheel else limits.real_wait
-    return Setting(
-        flows=(Flow(pace, Life(mean=demand.hold)),),
-        first=first,
-        second=limits.ports - first,
-        blocked=min(limits.blocked, wait) if here else 0.0,
-        wait=wait,
-        rounding=2 * limits.late if wheel else 0.0,
-    )
-
-
 def of_ports(ports: PortSet, wait: float, late: float, *, wheel: bool = False, lost: float = 0.0) -> Setting:
     """Return the budget of a set of ports that a workload makes.
 
-    `wait`: of the record that is kept after the close, `late`: what its timer adds on average; `wheel` as in `setting`.
+    `wait`: of the record that is kept after the close, `late`: what its timer adds on average; `wheel`: that is
+    spread, as it is on a kernel, and not its mean each time.
     Connections of pools that are always open take their ports out of it.
     """
     real = wait if wheel else wait + late
@@ -141,14 +121,6 @@ def settings_of(workload: Workload, *, wheel: bool = False) -> Iterator[tuple[Po
             behind = paths.of_middlebox(workload, box, destination)
             if behind is not None and any(stream.rate for stream in behind.streams):
                 yield behind, of_ports(behind, box.time_wait, 0.0, wheel=wheel)
-
-
-def simulate(
-    demand: Demand, limits: Limits, *, connects: int, seed: int, tell: Callable[[int], None] = lambda _: None
-) -> Simulated:
-    """Play `connects` connects of one budget; see `play`."""
-    found = play(setting(demand, limits), connects=connects, seed=seed, tell=tell)
-    return found if limits.first_half is not None else found._replace(beyond_half=None)
 
 
 def compiler() -> bool:

@@ -6,6 +6,7 @@ Means over one period of what comes, or over the one moment that there is where 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from timewait.plan import loss
@@ -75,6 +76,7 @@ def usage(ports: PortSet) -> Usage:
     )
 
 
+@lru_cache(maxsize=64)
 def levels(ports: PortSet) -> tuple[_Level, ...]:
     """Return the moments of a period, those alike taken together; their weights are 1 in sum."""
     moments = list(Course(ports).moments())
@@ -91,14 +93,14 @@ def levels(ports: PortSet) -> tuple[_Level, ...]:
     return tuple(found)
 
 
-def failing(ports: PortSet, load: float, most: int) -> float:
-    """Return the share of connects that find none of the first `most` ports free, at a load.
+def failing(ports: PortSet, load: float, most: int, by: float = 1.0) -> float:
+    """Return the share of connects that find none of the first `most` ports free, at a load, times `by`.
 
     One stream at a steady pace is counted exactly; of several, what is above the ports fails; random ones, and all that
     are mixed with these, by Erlang's formula, which for steady ones is on the safe side.
     """
     standing = math.fsum(stream.standing for stream in ports.streams)
-    left, load = math.floor(most - standing), load - standing
+    left, load = math.floor(most - standing), (load - standing) * by
     if load <= 0:
         return 0.0
     if left < 1:
@@ -107,16 +109,16 @@ def failing(ports: PortSet, load: float, most: int) -> float:
         return loss.erlang_b(load, left)
     only = ports.streams[0]
     if len(ports.streams) == 1 and not only.shape and only.holds.distribution == "constant":
-        return loss.periodic(only.rate, only.busy, left)
+        return loss.periodic(only.rate * by, only.busy, left)
     return max(0.0, 1 - left / load)
 
 
-def lost(ports: PortSet, counts: Callable[[Flow], bool]) -> Lost:
-    """Return the connects that fail, of the flows that count."""
+def lost(ports: PortSet, counts: Callable[[Flow], bool], by: float = 1.0) -> Lost:
+    """Return the connects that fail, of the flows that count, with all rates times `by`."""
     mean = most = 0.0
     for level in levels(ports):
         rate = math.fsum(rate for stream, rate in zip(ports.streams, level.rates, strict=True) if counts(stream.flow))
-        now = rate * failing(ports, level.load, ports.ports) * ports.count
+        now = rate * by * failing(ports, level.load, ports.ports, by) * ports.count
         mean += now * level.weight
         most = max(most, now)
     return Lost(mean, most)

@@ -86,10 +86,8 @@ def rows(found: Forecast, route: Route) -> Iterator[tuple[str, str]]:
         f"{share(route.failing)} of all connects"
         + (f"; by want of the source's ports {share(own.failing)}" if route.failing - own.failing > 1e-9 else ""),
     )
-    yield (
-        "carries",
-        f"{number(route.nominal)} connects/s nominal; {number(route.highest)} requests/s with no failure in {time(within)}",
-    )
+    highest = f"{number(route.highest)} requests/s with no failure in {time(within)}"
+    yield "carries", f"{number(route.nominal)} connects/s nominal; {highest}"
     for side, waits, memory, overflow in (
         ("client", route.client_waits, route.client_memory, route.client_overflow),
         ("server", route.server_waits, route.server_memory, route.server_overflow),
@@ -113,9 +111,8 @@ def boxes(found: Forecast) -> Iterator[tuple[str, str]]:
 def _box(box: Box) -> str:
     said = [box.box.name]
     if box.table is not None:
-        said.append(
-            f"{number(box.table.most)} of {grouped(box.table.ports.ports)} entries, {share(box.table.failing)} find it full"
-        )
+        entries = f"{number(box.table.most)} of {grouped(box.table.ports.ports)} entries"
+        said.append(f"{entries}, {share(box.table.failing)} find it full")
     for each in box.ports:
         said.append(
             f"towards {each.ports.towards} {grouped(round(each.most))} of {grouped(each.ports.ports)} ports of an "
