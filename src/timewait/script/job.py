@@ -5,6 +5,7 @@ Both cross to other processes.  Worlds are imported when they are made.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from timewait.clock import Duration
 from timewait.errors import TimewaitError
@@ -83,7 +84,7 @@ def _world(job: Job, script: Script) -> World:
     if job.world == "kernel":
         from timewait.script.kernel_world import KernelWorld
 
-        kernel: World = KernelWorld(script, allow_shell=job.allow_shell)
+        kernel: World = KernelWorld(script, allow_shell=job.allow_shell, folder=Path(job.path).parent)
         return kernel
     from timewait.script.engine_world import EngineWorld
 

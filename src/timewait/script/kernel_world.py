@@ -1,7 +1,7 @@
 """`KernelWorld`: the local kernel as the stack under test, in a namespace of its own, over a TUN device, in real time.
 
-A `World`.  The script is the far side of the device; its system calls are made by a program inside the namespace
-(`system.process`).  What the stack sends is stamped when it is read, which goes on while a call is under way.
+A `World`.  The script is the far side of the device, with offload as packetdrill's: a segment may have 64 KB.  Its
+system calls are made by a program inside the namespace (`system.process`).  What the stack sends is stamped when it is read, which goes on while a call is under way.
 """
 
 import os
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from struct import Struct as Layout
 from typing import Any, Final
 
@@ -23,12 +24,16 @@ from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Num
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError, UnknownCommandError
 from timewait.system.process import Ended
 from timewait.system.tun import TunSetup
+from timewait.wire import ip, vnet
 
 # A call that returns at once has done so by then, on a busy machine too.
 _AT_ONCE: Final = 200 * MS
 # One that is meant to block is left alone sooner: what follows in the script is due.
 _BLOCKS: Final = 2 * MS
 _LONGEST_COMMAND: Final = 60
+# packetdrill tells its commands its own process number, which for a shell of its own is $PPID: helpers of test suites
+# name files by it.
+_OWN_NUMBER: Final = "PACKETDRILL_PID=$PPID; export PACKETDRILL_PID\n"
 # struct tcp_info, include/uapi/linux/tcp.h: eight octets of which two hold bit fields, then 32-bit numbers.
 _INFO_SIZE: Final = 256
 _INFO_OCTETS: Final = ("state", "ca_state", "retransmits", "probes", "backoff", "options")
@@ -48,12 +53,15 @@ _INT: Final = Layout("i")
 class KernelWorld:
     """The kernel under a script.  Raises `UnavailableError` where there is no namespace or TUN device to be had."""
 
-    def __init__(self, script: Script, *, allow_shell: bool) -> None:
+    def __init__(self, script: Script, *, allow_shell: bool, folder: Path | None = None) -> None:
+        """`folder`: where commands run; None: where this process does."""
         self.virtual = False
         self.system = "linux"
         self.stack = f"Linux {os.uname().release}"
         self.addresses = addresses_of(script.options)
         self.allow_shell = allow_shell
+        self.folder = folder
+        self._segment_size = script.options.mss or 0
         self._local = str(ip_address(self.addresses.local))
         self._remote = str(ip_address(self.addresses.remote))
         self._sent: deque[tuple[Instant, bytes]] = deque()
@@ -63,7 +71,7 @@ class KernelWorld:
         self.host = KernelHost()
         try:
             bits = 8 * len(self.addresses.local)
-            self._device = self.host.open_tun(TunSetup([(self._local, bits)], mtu=mtu_of(script.options)))
+            self._device = self.host.open_tun(TunSetup([(self._local, bits)], mtu_of(script.options), offload=True))
         except BaseException:
             self.host.end()
             raise
@@ -90,7 +98,7 @@ class KernelWorld:
     def inject(self, packet: bytes) -> None:
         """Deliver an IP packet to the stack, now."""
         self.now()
-        self._device.send(packet)
+        self._device.send(vnet.plain(packet, self._segment_size if ip.parse(packet).protocol == ip.TCP else 0))
         self._take()
 
     def next_packet(self, patience: Duration) -> Seen | None:
@@ -123,7 +131,8 @@ class KernelWorld:
                 return
 
     def _take(self) -> None:
-        while packet := self._device.receive():
+        while data := self._device.receive():
+            packet = vnet.complete(data)
             # A new device speaks of itself: router solicitations and reports of multicast groups, which no script asks.
             if packet[0] >> 4 != 6 or packet[6] == 6:
                 self._sent.append((time.monotonic_ns(), packet))
@@ -168,7 +177,11 @@ class KernelWorld:
                 "--allow-shell runs a script's commands inside its namespace; read them first",
             )
         with self.host.start(
-            ["sh", "-c", text], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ["sh", "-c", _OWN_NUMBER + text],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         ) as shell:
             try:
                 output, _ = shell.communicate(timeout=_LONGEST_COMMAND)

@@ -79,7 +79,7 @@ OPTIONS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "init_scripts": ("init_scripts", _scripts),
     "non_fatal": ("non_fatal", _non_fatal),
     "tcp_ts_tick_usecs": ("tcp_ts_tick", _whole(0, 1_000_000, US)),
-    "mss": (None, _whole(1, 65535)),
+    "mss": ("mss", _whole(1, 65535)),
     "verbose": (None, _anything),
     "strict_segments": (None, _anything),
     "send_omit_free": (None, _anything),

@@ -242,6 +242,7 @@ class Options:
     tolerance: Duration = 4_000_000
     tolerance_percent: float | None = None
     mtu: int = 1500
+    mss: int | None = None  # what text sent to a kernel is said to be cut into, where it is longer
     speed: int | None = None
     local_ip: str | None = None
     remote_ip: str | None = None

@@ -10,6 +10,7 @@ from struct import error as StructError  # noqa: N812
 from typing import Final, NamedTuple
 
 from timewait.wire import packet
+from timewait.wire.checksum import fill, remainder
 from timewait.wire.errors import WireError
 from timewait.wire.packet import Bytes
 from timewait.wire.segment import CWR, Segment
@@ -82,6 +83,31 @@ def build(
         length = len(data) - len(segment.payload)
         return _HEADER.pack(NEEDS_CSUM, gso_type, length, segment_size, start, _CHECKSUM_AT) + data
     return _HEADER.pack(NEEDS_CSUM, GSO_NONE, 0, 0, start, _CHECKSUM_AT) + data
+
+
+def plain(packet_data: bytes, segment_size: int = 0) -> bytes:
+    """Return header and packet, for one whose checksums stand already; `segment_size` as of `build`, 0 for none."""
+    if not segment_size:
+        return PLAIN + packet_data
+    gso_type, start = (GSO_TCPV4, 20) if packet_data[0] >> 4 == 4 else (GSO_TCPV6, 40)
+    length = start + (packet_data[start + 12] >> 4) * 4
+    if len(packet_data) - length <= segment_size:
+        return PLAIN + packet_data
+    return encode(VnetHeader(0, gso_type, length, segment_size)) + packet_data
+
+
+def complete(data: bytes) -> bytes:
+    """Return the packet behind the header, the checksum that was left to us filled in.
+
+    The field holds the sum of the pseudo-header, so that summing all from where the header says is enough.
+    """
+    header = decode(data)
+    found = data[SIZE:]
+    at = header.checksum_start + header.checksum_offset
+    if not header.flags & NEEDS_CSUM or at + 2 > len(found):
+        return found
+    checksum = fill(remainder(found[header.checksum_start :]))
+    return found[:at] + checksum.to_bytes(2, "big") + found[at + 2 :]
 
 
 def parse(data: Bytes, *, verify: bool = True) -> Segment:
