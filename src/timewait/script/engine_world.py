@@ -81,8 +81,8 @@ class EngineWorld:
         return self._now
 
     def wait_until(self, time: Duration) -> None:
-        """Let time pass up to `time`."""
-        while self._step(time + _BOOTED):
+        """Let time pass up to `time`; timers of that very moment wait, for those of a real stack fire a little late."""
+        while self._step(time + _BOOTED - 1):
             pass
         self._now = max(self._now, time + _BOOTED)
 

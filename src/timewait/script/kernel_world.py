@@ -1,7 +1,8 @@
 """`KernelWorld`: the local kernel as the stack under test, in a namespace of its own, over a TUN device, in real time.
 
 A `World`.  The script is the far side of the device, with offload as packetdrill's: a segment may have 64 KB.  Its
-system calls are made by a program inside the namespace (`system.process`).  What the stack sends is stamped when it is read, which goes on while a call is under way.
+system calls are made by a program inside the namespace (`system.process`).  What the stack sends is stamped when it is
+read, which goes on while a call is under way.
 """
 
 import os
@@ -24,13 +25,16 @@ from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Num
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError, UnknownCommandError
 from timewait.system.process import Ended
 from timewait.system.tun import TunSetup
-from timewait.wire import ip, vnet
+from timewait.wire import icmp, ip, vnet
 
 # A call that returns at once has done so by then, on a busy machine too.
 _AT_ONCE: Final = 200 * MS
 # One that is meant to block is left alone sooner: what follows in the script is due.
 _BLOCKS: Final = 2 * MS
 _LONGEST_COMMAND: Final = 60
+# How often, and for how many milliseconds each time, a new device is asked whether it works.
+_READY_TRIES: Final = 50
+_READY_PATIENCE: Final = 20
 # packetdrill tells its commands its own process number, which for a shell of its own is $PPID: helpers of test suites
 # name files by it.
 _OWN_NUMBER: Final = "PACKETDRILL_PID=$PPID; export PACKETDRILL_PID\n"
@@ -79,6 +83,18 @@ class KernelWorld:
         self._poll.register(self._device, select.POLLIN)
         self.host.route(self._device.name, self._remote)
         self.host.idle = self._read_until
+        if bits == 128:
+            self._await_ready()
+
+    def _await_ready(self) -> None:
+        """Wait until IPv6 works on the new device, which may take the kernel a moment after it is up."""
+        request = vnet.plain(icmp.echo_request(self.addresses.remote, self.addresses.local))
+        for _ in range(_READY_TRIES):
+            self._device.send(request)
+            self._poll.poll(_READY_PATIENCE)
+            while data := self._device.receive():
+                if icmp.is_echo_reply(vnet.complete(data)):
+                    return
 
     # --- Time
 

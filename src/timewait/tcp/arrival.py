@@ -11,7 +11,7 @@ from timewait.tcp.connection import NEVER, Connection, Shared, step
 from timewait.tcp.events import Dropped, Errno, Event, Reason, Send
 from timewait.tcp.output import emit, emit_reset
 from timewait.tcp.profile import ResetRule
-from timewait.tcp.receiver import keep_early, take_early, take_text, take_urgent
+from timewait.tcp.receiver import keep_early, note_repeated, take_early, take_text, take_urgent
 from timewait.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -53,12 +53,11 @@ def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[
     if not flags & ACK:
         out.append(Dropped(segment, Reason.NO_ACK))
         return
-    if stamp is not None and not lt(stamp.value, conn.ts_recent) and not gt(segment.seq, conn.last_ack_sent):
-        conn.ts_recent = stamp.value  # RFC 7323 section 4.3
-        conn.ts_recent_at = now
+    if stamp is not None and not conn.shared.profile.ts_recent_after_ack:
+        _remember_timestamp(conn, segment, stamp, now)
     if conn.keep_at != NEVER:
         _heard(conn, now)
-    if not _check_ack(conn, segment, now, out):
+    if not _check_ack(conn, segment, stamp, now, out):
         return
     if flags & URG:
         take_urgent(conn, segment, out)
@@ -73,6 +72,13 @@ def find_timestamps(options: tuple[Option, ...]) -> Timestamps | None:
         if type(option) is Timestamps:
             return option
     return None
+
+
+def _remember_timestamp(conn: Connection, segment: Segment, stamp: Timestamps, now: Instant) -> None:
+    """RFC 7323 section 4.3 (2)."""
+    if not lt(stamp.value, conn.ts_recent) and not gt(segment.seq, conn.last_ack_sent):
+        conn.ts_recent = stamp.value
+        conn.ts_recent_at = now
 
 
 def _heard(conn: Connection, now: Instant) -> None:
@@ -207,7 +213,7 @@ def _check_syn(conn: Connection, segment: Segment, acceptable: bool, now: Instan
 def _simultaneous_syn_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
     """The peer's SYN-ACK in a simultaneous open acknowledges our SYN.  RFC 9293 section 3.5, Figure 8."""
     ack = segment._replace(seq=conn.rcv_nxt, flags=segment.flags & ~SYN)
-    if _check_ack(conn, ack, now, out):
+    if _check_ack(conn, ack, None, now, out):
         conn.ack_now = True
         sender.flush(conn, now, out)
 
@@ -215,6 +221,8 @@ def _simultaneous_syn_ack(conn: Connection, segment: Segment, now: Instant, out:
 def _answer_unacceptable(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
     """An unacceptable segment: ACK <SND.NXT, RCV.NXT> and drop.  RFC 9293 section 3.10.7.4, first."""
     end = diff(segment.seq, conn.rcv_nxt) + segment.length
+    if segment.length and lt(segment.seq, conn.rcv_nxt):
+        note_repeated(conn, segment.seq, segment.end)
     out.append(Dropped(segment, Reason.OLD_DUPLICATE if end <= 0 else Reason.OUT_OF_WINDOW))
     if conn.state is SYN_RECEIVED:
         counter = "TCPACKSkippedSynRecv"
@@ -265,7 +273,7 @@ def may_challenge(shared: Shared, now: Instant) -> bool:
     return True
 
 
-def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> bool:
+def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now: Instant, out: list[Event]) -> bool:
     """ACK: RFC 9293 section 3.10.7.4, fifth.  Return whether the segment is to be looked at further."""
     offset = diff(segment.ack, conn.snd_una)
     ahead = (conn.snd_nxt - conn.snd_una) & MASK
@@ -290,6 +298,8 @@ def _check_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event
         out.append(Dropped(segment, Reason.ACK_TOO_OLD))
         challenge(conn, now, out)
         return False
+    if stamp is not None and offset >= 0 and conn.shared.profile.ts_recent_after_ack:
+        _remember_timestamp(conn, segment, stamp, now)
     if sender.acknowledged(conn, segment, now, out):
         step(conn, Input.ACK_OF_FIN, out)
         if conn.state is TIME_WAIT and segment.flags & FIN and conn.shared.profile.closing_answers_fin:
@@ -324,6 +334,7 @@ def _check_text(conn: Connection, segment: Segment, now: Instant, out: list[Even
         # The peer's FIN was its last: what lies beyond is ignored; what lies before is acknowledged again.
         if diff(segment.seq, conn.rcv_nxt) < 0:
             conn.ack_now = True
+            note_repeated(conn, segment.seq, segment.end)
             out.append(Dropped(segment, Reason.OLD_DUPLICATE))
         else:
             out.append(Dropped(segment, Reason.TEXT_AFTER_FIN))

@@ -116,6 +116,8 @@ _FIELDS: Final = (
     "buffer",
     "buffer_seq",
     "cwnd",
+    "cwnd_limited",
+    "cwnd_seq",
     "duplicate_acks",
     "end_at",
     "error",
@@ -136,8 +138,9 @@ _FIELDS: Final = (
     "lingering",
     "listener",
     "max_snd_wnd",
+    "most_out",
     "mss",
-    "newest_piece",
+    "newest_pieces",
     "old_wait",
     "options",
     "own_mss",
@@ -158,6 +161,7 @@ _FIELDS: Final = (
     "recover",
     "recovery",
     "remote_fin",
+    "repeated",
     "resend_at",
     "resend_seq",
     "reset_sent",
@@ -235,6 +239,10 @@ class Connection:
         # Congestion and loss
         self.cwnd = profile.initial_cwnd * self.mss
         self.ssthresh = 0x7FFF_FFFF
+        # Whether cwnd held the sender back, and the most that was out, since SND.UNA passed cwnd_seq
+        self.cwnd_limited = False
+        self.most_out = 0
+        self.cwnd_seq = iss
         self.duplicate_acks = 0
         self.recovery = Recovery.NONE
         self.recover = iss
@@ -258,7 +266,8 @@ class Connection:
         self.rcv_up = -1
         self.received = bytearray()
         self.pieces: list[tuple[int, bytes]] = []
-        self.newest_piece = 0
+        self.newest_pieces: tuple[int, ...] = ()  # first numbers, the last received first: the order of reports
+        self.repeated: tuple[int, int] | None = None  # what came twice, to be reported once (RFC 2883)
         self.remote_fin = -1
         self.unacked = 0
         self.ack_now = False
@@ -323,8 +332,8 @@ class Connection:
             self.key,
             self.state,
             (self.handle, self.listener, self.options, self.passive, self.port_class),
-            tuple((seq - self.iss) & MASK for seq in (*send, self.high_resent)),
-            tuple((seq - self.irs) & MASK for seq in receive),
+            tuple((seq - self.iss) & MASK for seq in (*send, self.high_resent, self.cwnd_seq)),
+            tuple((seq - self.irs) & MASK for seq in (*receive, *self.newest_pieces, *(self.repeated or ()))),
             tuple(-1 if seq < 0 else (seq - self.iss) & MASK for seq in (self.timed_seq, self.snd_up)),
             tuple(-1 if seq < 0 else (seq - self.irs) & MASK for seq in (self.rcv_up, self.remote_fin)),
             tuple((diff(left, self.iss), diff(right, self.iss)) for left, right in self.sacked),
@@ -332,6 +341,7 @@ class Connection:
             (bytes(self.buffer), bytes(self.received), self.fin_queued, self.fin_sent, self.want_room),
             (self.snd_wnd, self.max_snd_wnd, self.snd_scale, self.rcv_wnd, self.rcv_scale, self.rcv_limit),
             (self.mss, self.peer_mss, self.own_mss, self.cwnd, self.ssthresh, self.duplicate_acks, self.recovery),
+            (self.cwnd_limited, self.most_out),
             (self.srtt, self.rttvar, self.rto, self.retries, self.probes),
             (self.unacked, self.ack_now, self.quick_acks, self.ping_pong, self.sack_ok, self.scale_ok, self.ts_ok),
             (self.user_gone, self.read_shut, self.lingering, self.error, self.reset_sent, self.old_wait is not None),

@@ -116,8 +116,9 @@ def emit(conn: Connection, flags: int, seq: int, now: Instant, out: list[Event],
     if conn.ts_ok:
         value = (now * conn.shared.profile.ts_hz // SECOND + conn.ts_offset) & MASK
         options = (_NOP, _NOP, _timestamps((value, conn.ts_recent, 8)))
-    if conn.pieces and conn.sack_ok:
+    if conn.sack_ok and (conn.pieces or conn.repeated is not None):
         options += (_NOP, _NOP, Sack(sack_blocks(conn)))
+        conn.repeated = None
     urgent = 0
     if conn.snd_up >= 0:
         ahead = (conn.snd_up - seq) & MASK
@@ -167,16 +168,27 @@ def _clear_ack(out: list[Event]) -> None:
 
 
 def sack_blocks(conn: Connection) -> tuple[tuple[int, int], ...]:
-    """Return the blocks to report: the one just received first, then others, as many as fit.  RFC 2018 section 4."""
+    """Return the blocks to report, as many as fit: what came twice, what came last, then by how lately it came.
+
+    RFC 2018 section 4, RFC 2883 section 4.
+    """
     blocks: list[tuple[int, int]] = []
     for seq, data in conn.pieces:
         if blocks and blocks[-1][1] == seq:
             blocks[-1] = (blocks[-1][0], (seq + len(data)) & MASK)
         else:
             blocks.append((seq, (seq + len(data)) & MASK))
-    newest = conn.newest_piece
-    blocks.sort(key=lambda block: (newest - block[0]) & MASK >= (block[1] - block[0]) & MASK)
+    if len(blocks) > 1:
+        newest = conn.newest_pieces
+        blocks.sort(key=lambda block: _age(block, newest))
+    if conn.repeated is not None:
+        blocks.insert(0, conn.repeated)
     return tuple(blocks[: 3 if conn.ts_ok else 4])
+
+
+def _age(block: tuple[int, int], newest: tuple[int, ...]) -> int:
+    size = (block[1] - block[0]) & MASK
+    return next((at for at, seq in enumerate(newest) if (seq - block[0]) & MASK < size), len(newest))
 
 
 def answer_stray(segment: Segment) -> Segment | None:

@@ -304,7 +304,11 @@ class Profile:
     timestamps: bool = True
     ts_hz: int = 1000
     ts_scope: TimestampScope = TimestampScope.FOUR_TUPLE
+    ts_recent_after_ack: bool = False
+    """Whether a timestamp is remembered only from a segment whose ACK is acceptable too and not below SND.UNA."""
     sack: bool = True
+    dsack: bool = False
+    """Whether text that came twice is reported as the first block.  RFC 2883."""
     window_scale: int | None = 7
     syn_layout: tuple[tuple[str, ...], ...] = (("mss",), ("sack", "ts"), ("wscale",))
     """Groups in order; each is filled with leading NOPs to a multiple of four."""
@@ -324,13 +328,25 @@ class Profile:
     initial_cwnd: int = 3
     """Segments."""
     slow_start_limit: int | None = 1
-    """By how many segments one ACK opens the congestion window at most in slow start; None: by all it acknowledges."""
+    """By how many segments one ACK opens the congestion window at most in slow start; None: by all it newly reports."""
+    cwnd_needs_use: bool = False
+    """Whether the congestion window grows only while it limits the sender, or in slow start to twice what was out."""
+    limited_transmit: bool = True
+    """Whether each of the first two duplicate ACKs lets a new segment go.  RFC 3042."""
+    loss_share: tuple[int, int] = (1, 2)
+    """What is left of the window at a loss."""
+    loss_of_cwnd: bool = False
+    """Whether that is of the congestion window, in whole segments; off: of what is out (RFC 5681 section 3.1)."""
+    recovery_ends_full: bool = False
+    """Whether fast recovery leaves the congestion window at SSTHRESH, however little is out; RFC 6582 section 3.2."""
     sender_default_mss: int = 536
 
     # --- Timers
     rto_initial: Duration = SECOND
     rto_min: Duration = SECOND
     rto_max: Duration = 60 * SECOND
+    rto_min_of_variance: bool = False
+    """Whether the least timeout is that of the variance alone, so that the smoothed round trip comes on top."""
     rto_slop: Duration = 0
     """What is added to a timeout once computed or doubled, but not to the first of a SYN."""
     rto_granularity: Duration = MS

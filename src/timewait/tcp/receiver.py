@@ -15,6 +15,8 @@ from timewait.wire.seq import MASK, diff, gt, lt
 # with gaps between them cannot take many times the buffer's size in bookkeeping.
 _FEW_PIECES = 64
 _PIECE_SIZE = 256
+# How many pieces' order of arrival is remembered; a report has four at most.
+_REPORTED = 7
 
 
 def take_urgent(conn: Connection, segment: Segment, out: list[Event]) -> None:
@@ -42,6 +44,7 @@ def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]
         size = len(data)
         if offset + size <= 0:
             conn.ack_now = True  # all of it is old: the peer missed our answer
+            note_repeated(conn, seq, segment.end)
             if not fin or offset + size < 0:
                 out.append(Dropped(segment, Reason.OLD_DUPLICATE))
                 conn.shared.counters["DelayedACKLost"] += 1
@@ -49,6 +52,7 @@ def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]
             data = b""
             offset = 0
         elif offset < 0:
+            note_repeated(conn, seq, conn.rcv_nxt)
             data = data[-offset:]
             offset = 0
         window = conn.rcv_wnd
@@ -61,6 +65,7 @@ def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]
                 return
     elif fin and offset < 0:
         conn.ack_now = True
+        note_repeated(conn, seq, segment.end)
         out.append(Dropped(segment, Reason.OLD_DUPLICATE))
         return
     if offset > 0:
@@ -76,6 +81,16 @@ def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]
         _join_pieces(conn, now, out)
     if fin or conn.remote_fin == conn.rcv_nxt:
         take_fin(conn, now, out)
+
+
+def note_repeated(conn: Connection, left: int, right: int) -> None:
+    """Remember the first text since our last segment that came twice, to report it.  RFC 2883 section 4."""
+    if conn.shared.profile.dsack and conn.sack_ok:
+        right = right if lt(right, conn.rcv_nxt) or conn.pieces else conn.rcv_nxt
+        if conn.repeated is None:
+            conn.repeated = left, right
+        elif conn.repeated[1] == left:
+            conn.repeated = conn.repeated[0], right
 
 
 def _deliver(conn: Connection, data: bytes, now: Instant, out: list[Event]) -> None:
@@ -106,7 +121,7 @@ def _keep_piece(conn: Connection, seq: int, data: bytes, fin: int) -> None:
     if not data:
         return
     conn.shared.counters["TCPOFOQueue"] += 1
-    conn.newest_piece = seq
+    conn.newest_pieces = (seq, *[each for each in conn.newest_pieces if each != seq][:_REPORTED])
     kept: list[tuple[int, bytes]] = []
     for old_seq, old in conn.pieces:
         old_end = (old_seq + len(old)) & MASK
@@ -116,6 +131,7 @@ def _keep_piece(conn: Connection, seq: int, data: bytes, fin: int) -> None:
             kept += [(seq, data), (old_seq, old)]
             data = b""
         else:
+            note_repeated(conn, seq if gt(seq, old_seq) else old_seq, end if lt(end, old_end) else old_end)
             if lt(seq, old_seq):
                 kept.append((seq, data[: (old_seq - seq) & MASK]))
             kept.append((old_seq, old))
@@ -147,6 +163,8 @@ def _join_pieces(conn: Connection, now: Instant, out: list[Event]) -> None:
         if offset < 0:
             break
         del pieces[0]
+        if offset:
+            note_repeated(conn, seq, (seq + min(offset, len(data))) & MASK)
         if offset < len(data):
             _deliver(conn, data[offset:], now, out)
     conn.ack_now = True
@@ -158,6 +176,7 @@ def take_fin(conn: Connection, now: Instant, out: list[Event]) -> None:
         return
     conn.remote_fin = CONSUMED
     conn.pieces = []
+    conn.repeated = None  # Linux: tcp_sack_reset() in tcp_fin(), net/ipv4/tcp_input.c
     conn.rcv_nxt = (conn.rcv_nxt + 1) & MASK
     conn.rcv_wnd = max(conn.rcv_wnd - 1, 0)
     was = conn.state

@@ -48,6 +48,11 @@ def forget(conn: Connection) -> None:
     conn.sacked = tuple(block for block in conn.sacked if lt(una, block[0]))
 
 
+def below(conn: Connection, seq: int) -> int:
+    """Return how many octets before `seq` were reported."""
+    return sum((min(diff(right, seq), 0) - diff(left, seq)) for left, right in conn.sacked if lt(left, seq))
+
+
 def lost(conn: Connection, seq: int) -> bool:
     """Whether the octet at `seq` is taken for lost: three blocks, or more than two segments, lie above it."""
     blocks = octets = 0

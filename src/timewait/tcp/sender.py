@@ -4,7 +4,7 @@ Queue and windows (RFC 9293 sections 3.8.4, 3.8.6), round-trip time (RFC 6298), 
 scoreboard is in `scoreboard`; the timers that fire are in `timeouts`.
 """
 
-from timewait.clock import Duration, Instant
+from timewait.clock import US, Duration, Instant
 from timewait.tcp import scoreboard
 from timewait.tcp.connection import NEVER, Connection, Recovery
 from timewait.tcp.events import Event, Writable
@@ -48,7 +48,20 @@ def transmit(conn: Connection, now: Instant, out: list[Event]) -> None:
     elif recovery is Recovery.SACK:
         scoreboard.resend(conn, now, out, send_range)
     if not conn.fin_sent:
+        before = conn.snd_nxt
         _send_new(conn, now, out)
+        if conn.snd_nxt != before and conn.shared.profile.cwnd_needs_use:
+            _note_use(conn)
+
+
+def _note_use(conn: Connection) -> None:
+    """Remember how much of the congestion window is used.  Linux: tcp_cwnd_validate(), net/ipv4/tcp_output.c."""
+    out = flight(conn)
+    limited = out + conn.mss > conn.cwnd
+    if limited or not lt(conn.snd_una, conn.cwnd_seq) or (not conn.cwnd_limited and out > conn.most_out):
+        conn.cwnd_limited = limited
+        conn.most_out = out
+        conn.cwnd_seq = conn.snd_nxt
 
 
 def _send_new(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -65,7 +78,10 @@ def _send_new(conn: Connection, now: Instant, out: list[Event]) -> None:
                 _start_probing(conn, now)
             return
         in_pipe = scoreboard.pipe(conn) if conn.recovery is Recovery.SACK else used
-        room = min(window, conn.cwnd - in_pipe)
+        cwnd = conn.cwnd
+        if conn.duplicate_acks and conn.recovery is _NONE and conn.shared.profile.limited_transmit:
+            cwnd += min(conn.duplicate_acks, 2) * mss  # RFC 3042 section 2
+        room = min(window, cwnd - in_pipe)
         size = min(unsent, mss, room)
         if size <= 0:
             if not used:
@@ -229,11 +245,15 @@ def _advance(conn: Connection, ack: int, acked: int, now: Instant, out: list[Eve
         sample_round_trip(conn, now - conn.timed_at)
         conn.timed_seq = -1
     conn.retries = 0
+    news = acked
+    if conn.duplicate_acks and conn.shared.profile.slow_start_limit is None:
+        # What duplicate ACKs have reported as received is not reported now: tcp_newly_delivered(), tcp_input.c.
+        news = max(acked - (scoreboard.below(conn, ack) if conn.sack_ok else conn.duplicate_acks * conn.mss), 0)
     conn.duplicate_acks = 0
     if conn.sacked:
         scoreboard.forget(conn)
     if conn.recovery is _NONE:
-        _grow(conn, acked)
+        _grow(conn, news)
     else:
         _progress(conn, ack, acked, now, out)
     if ack == conn.snd_nxt:
@@ -247,8 +267,12 @@ def _advance(conn: Connection, ack: int, acked: int, now: Instant, out: list[Eve
 def _grow(conn: Connection, acked: int) -> None:
     """Slow start, then congestion avoidance, octets counted.  RFC 5681 section 3.1; the limit: RFC 3465 section 2.2."""
     mss = conn.mss
-    if conn.cwnd < conn.ssthresh:
-        limit = conn.shared.profile.slow_start_limit
+    profile = conn.shared.profile
+    slow = conn.cwnd < conn.ssthresh
+    if profile.cwnd_needs_use and not conn.cwnd_limited and not (slow and conn.cwnd < 2 * conn.most_out):
+        return
+    if slow:
+        limit = profile.slow_start_limit
         conn.cwnd += acked if limit is None else min(acked, limit * mss)
     else:
         conn.cwnd += max(mss * mss // conn.cwnd, 1)
@@ -265,7 +289,8 @@ def _progress(conn: Connection, ack: int, acked: int, now: Instant, out: list[Ev
             conn.recovery = _NONE
         return
     if over:
-        conn.cwnd = min(conn.ssthresh, max(flight(conn), conn.mss) + conn.mss)
+        full = conn.shared.profile.recovery_ends_full
+        conn.cwnd = conn.ssthresh if full else min(conn.ssthresh, max(flight(conn), conn.mss) + conn.mss)
         conn.recovery = _NONE
         return
     if conn.recovery is Recovery.FAST:
@@ -286,7 +311,7 @@ def _duplicate(conn: Connection, now: Instant, out: list[Event]) -> None:
     if not lt(conn.recover, conn.snd_una) and conn.recover != conn.snd_una and not conn.sack_ok:
         return  # RFC 6582 section 3.2 step 2: still the losses of the last timeout
     conn.recover = conn.snd_nxt
-    conn.ssthresh = max(flight(conn) // 2, 2 * conn.mss)
+    conn.ssthresh = after_loss(conn)
     conn.shared.counters["TCPSackRecovery" if conn.sack_ok else "TCPRenoRecovery"] += 1
     if conn.sack_ok:
         conn.recovery = Recovery.SACK
@@ -299,6 +324,15 @@ def _duplicate(conn: Connection, now: Instant, out: list[Event]) -> None:
         resend_first(conn, now, out)
         conn.cwnd = conn.ssthresh + 3 * conn.mss
     conn.shared.counters["TCPFastRetrans"] += 1
+
+
+def after_loss(conn: Connection) -> int:
+    """Return what the slow start threshold is after a loss.  RFC 5681 section 3.1, equation (4)."""
+    profile = conn.shared.profile
+    share, of = profile.loss_share
+    mss = conn.mss
+    left = conn.cwnd // mss * share // of * mss if profile.loss_of_cwnd else flight(conn) * share // of
+    return max(left, 2 * mss)
 
 
 def resend_first(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -322,7 +356,10 @@ def sample_round_trip(conn: Connection, sample: Duration) -> None:
 def set_timeout(conn: Connection) -> None:
     """Compute the timeout from the round trips seen.  RFC 6298 (2.3), (2.4), (2.5)."""
     profile = conn.shared.profile
-    rto = conn.srtt + max(profile.rto_granularity, 4 * conn.rttvar)
+    if profile.rto_min_of_variance:
+        rto = conn.srtt // US * US + max(profile.rto_min, 4 * conn.rttvar)  # tp->srtt_us counts microseconds
+    else:
+        rto = conn.srtt + max(profile.rto_granularity, 4 * conn.rttvar)
     conn.rto = min(max(rto + profile.rto_slop, profile.rto_min), profile.rto_max)
 
 

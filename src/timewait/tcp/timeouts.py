@@ -73,7 +73,7 @@ def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
         return
     conn.shared.counters["TCPTimeouts"] += 1
     if conn.retries == 0:
-        conn.ssthresh = max(sender.flight(conn) // 2, 2 * conn.mss)
+        conn.ssthresh = sender.after_loss(conn)
     _back_off(conn, profile)
     conn.cwnd = conn.mss
     conn.sacked = ()  # RFC 2018 section 8: the peer may have thrown them away

@@ -21,6 +21,10 @@ _PRECEDENCE: Final = 0xC0
 _LONGEST: Final = {4: 576, 6: 1280}
 
 
+# RFC 4443 section 4.1.
+_ECHO_REQUEST = 128
+
+
 class Reason(StrEnum):
     """What an error says, the same in both versions of IP."""
 
@@ -130,6 +134,18 @@ def build(
     except StructError as failure:
         raise ValueError(f"an ICMP error cannot hold this: {failure}") from None
     return ip.build(error.reporter, error.source, protocol, size, ttl, tos, identification, False) + head + quote
+
+
+def echo_request(source: bytes, destination: bytes) -> bytes:
+    """Return the IP packet that asks a host of IPv6 for an answer.  RFC 4443 section 4.1."""
+    head = _HEAD.pack(_ECHO_REQUEST, 0, 0, 0)
+    head = _HEAD.pack(_ECHO_REQUEST, 0, fill(remainder(head) + pseudo(source, destination, ip.ICMPV6, 8)), 0)
+    return ip.build(source, destination, ip.ICMPV6, 8) + head
+
+
+def is_echo_reply(data: bytes) -> bool:
+    """Whether an IP packet is a host's answer to that.  RFC 4443 section 4.2."""
+    return data[:1] >= b"\x60" and data[6:7] == bytes((ip.ICMPV6,)) and data[40:41] == bytes((_ECHO_REQUEST + 1,))
 
 
 def parse(data: bytes, *, verify: bool = True) -> IcmpError:

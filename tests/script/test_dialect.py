@@ -1,0 +1,147 @@
+"""What scripts that other people wrote for their stacks rely on, in a few lines each.
+
+Expectations come from the sources that the profiles name, and those of Linux hold on this machine's kernel too.  Its
+congestion control is the machine's own, so what depends on that is played on the engine alone.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from needs import require_tun
+from timewait.script.job import Job, Result, run
+
+SERVER = """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop>
++0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK>
++.1 < . 1:1(0) ack 1 win 32792
++0 accept(3, ..., ...) = 4
+"""
+DUPLICATE_FIN = """
++0 < F. 1:1(0) ack 1 win 32792
+* > . 1:1(0) ack 2
++.6 < F. 1:1(0) ack 1 win 32792
++0 > . 1:1(0) ack 2 <nop,nop,sack 1:2>
++0 close(4) = 0
++0 > F. 1:1(0) ack 2
++.1 < F. 1:1(0) ack 1 win 32792
++0 > . 2:2(0) ack 2 <nop,nop,sack 1:2>
++.1 < . 2:2(0) ack 2 win 32792
+"""
+TEXT_TWICE = """
++0 < P. 1001:2001(1000) ack 1 win 1024
++0 > . 1:1(0) ack 1 <nop,nop,sack 1001:2001>
++0 < P. 3001:4001(1000) ack 1 win 1024
++0 > . 1:1(0) ack 1 <nop,nop,sack 3001:4001 1001:2001>
++0 < P. 5001:6001(1000) ack 1 win 1024
++0 > . 1:1(0) ack 1 <nop,nop,sack 5001:6001 3001:4001 1001:2001>
++0 < P. 1:2501(2500) ack 1 win 1024
++0 > . 1:1(0) ack 2501 <nop,nop,sack 1001:2001 5001:6001 3001:4001>
++0 < P. 1:1001(1000) ack 1 win 1024
++0 > . 1:1(0) ack 2501 <nop,nop,sack 1:1001 5001:6001 3001:4001>
+"""
+TIMEOUT_ON_TOP_OF_THE_ROUND_TRIP = """
++0 close(4) = 0
++0 > F. 1:1(0) ack 1
++.3~+.33 > F. 1:1(0) ack 1
++.6~+.66 > F. 1:1(0) ack 1
+"""
+ONLY_ON_LINUX = {
+    "a FIN that comes twice is reported": SERVER + DUPLICATE_FIN,
+    "blocks by how lately they came, repeated text first": SERVER + TEXT_TWICE,
+    "200 ms of variance come on top of the round trip": SERVER + TIMEOUT_ON_TOP_OF_THE_ROUND_TRIP,
+    "a timestamp is not taken with an ACK of what was not sent": """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++.1 < S 0:0(0) win 20000 <mss 1000,sackOK,TS val 100 ecr 0>
++0 > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 100>
++.1 < . 1:1(0) ack 1 win 20000 <nop,nop,TS val 200 ecr 100>
++0 accept(3, ..., ...) = 4
++0 < . 1:1001(1000) ack 9999 win 20000 <nop,nop,TS val 200000 ecr 100>
++0 > . 1:1(0) ack 1 <nop,nop,TS val 200 ecr 200>
++0 < . 1:1001(1000) ack 1 win 20000 <nop,nop,TS val 201 ecr 100>
++0 > . 1:1(0) ack 1001 <nop,nop,TS val 200 ecr 201>
+""",
+}
+
+
+def played(tmp_path: Path, text: str, world: str, tolerance: int = 4_000, **more: object) -> Result:
+    path = tmp_path / "script.pkt"
+    path.write_text(f"--tolerance_usecs={tolerance}\n{text}")
+    return run(Job(path=str(path), world=world, **more))  # type: ignore[arg-type]
+
+
+def passes(tmp_path: Path, text: str, profile: str = "linux") -> None:
+    result = played(tmp_path, text, "engine", profile=profile)
+    assert result.passed, result.error or (result.outcome and result.outcome.failure)
+
+
+@pytest.mark.parametrize("name", ONLY_ON_LINUX)
+def test_linux_and_the_profile_of_that_name_agree(tmp_path: Path, name: str) -> None:
+    require_tun()
+    passes(tmp_path, ONLY_ON_LINUX[name])
+    result = played(tmp_path, ONLY_ON_LINUX[name], "kernel", 500_000)
+    assert result.passed, result.error or (result.outcome and result.outcome.failure)
+
+
+def test_each_of_two_duplicate_acks_lets_a_new_segment_go(tmp_path: Path) -> None:
+    """RFC 3042; then 3001 is one segment of news, and the window opens by that one (tcp_slow_start())."""
+    passes(
+        tmp_path,
+        f"""{SERVER}
++0 write(4, ..., 15000) = 15000
++0 > P. 1:10001(10000) ack 1
++.11 < . 1:1(0) ack 1 win 32792
++0 > . 10001:11001(1000) ack 1
++.01 < . 1:1(0) ack 1 win 32792
++0 > . 11001:12001(1000) ack 1
++.01 < . 1:1(0) ack 3001 win 32792
++0 > P. 12001:14001(2000) ack 1
+""",
+    )
+
+
+def test_recovery_leaves_the_share_that_cubic_has(tmp_path: Path) -> None:
+    """Ten segments out, 717/1024 of them left: seven, however little is out at the end of recovery."""
+    passes(
+        tmp_path,
+        f"""{SERVER}
++0 write(4, ..., 10000) = 10000
++0 > P. 1:10001(10000) ack 1
++.01 < . 1:1(0) ack 1 win 32792 <sack 1001:4001,nop,nop>
++0 > . 1:1001(1000) ack 1
++.01 < . 1:1(0) ack 10001 win 32792
++.01 write(4, ..., 10000) = 10000
++0 > . 10001:17001(7000) ack 1
+""",
+    )
+
+
+def test_a_window_that_is_not_used_does_not_grow(tmp_path: Path) -> None:
+    """Six segments out of ten: to twelve, twice what was out, and no further (tcp_is_cwnd_limited())."""
+    passes(
+        tmp_path,
+        f"""{SERVER}
++0 write(4, ..., 6000) = 6000
++0 > P. 1:6001(6000) ack 1
++0 %{{ assert tcpi_snd_cwnd == 10 }}%
++.1 < . 1:1(0) ack 2001 win 32792
++0 %{{ assert tcpi_snd_cwnd == 12 }}%
++0 < . 1:1(0) ack 6001 win 32792
++0 %{{ assert tcpi_snd_cwnd == 12 }}%
+""",
+    )
+
+
+def test_commands_run_where_the_script_lies_and_know_the_number_that_helpers_name_files_by(tmp_path: Path) -> None:
+    require_tun()
+    (tmp_path / "settings.sh").write_text('test "$PACKETDRILL_PID" -gt 1 && sysctl -q net.ipv4.tcp_timestamps=0\n')
+    text = "`sh ./settings.sh`\n0 `test $(sysctl -n net.ipv4.tcp_timestamps) = 0 && test $PACKETDRILL_PID = $PPID`\n"
+    result = played(tmp_path, text, "kernel", allow_shell=True)
+    assert result.passed, result.error or (result.outcome and result.outcome.failure)
