@@ -103,6 +103,17 @@ def test_recycling_shortens_the_wait_to_three_and_a_half_retransmission_timeouts
     play("linux-3.10", "0.7 us CLOSED\n1 peer quiet", State.TIME_WAIT, timestamps=True)
 
 
+def test_recycling_remembers_the_host_of_an_orphan_that_waited_in_fin_wait_2_first() -> None:
+    """Linux 3.10: tcp_time_wait() remembers it in either state, tcp_timewait_state_process() again with the FIN."""
+    pair = Pair("linux-3.10")
+    client, server = pair.connection()
+    pair.close(client)
+    assert len(pair.client.host_stamps) == 1
+    pair.close(server, server=True)
+    ((_, wait),) = pair.client.waits
+    assert wait.expires - pair.now <= SECOND
+
+
 def test_no_wait_for_a_local_peer_where_the_profile_skips_it() -> None:
     pair = Pair("freebsd", loopback=True)
     pair.client.set_sysctl("nolocaltimewait", 1)

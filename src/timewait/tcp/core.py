@@ -170,9 +170,10 @@ class Core:
         if full:
             self.counters["TCPTimeWaitOverflow"] += 1
         length = profile.time_wait if fin_wait_2 is None else fin_wait_2
-        if profile.tw_recycle and conn.ts_ok and fin_wait_2 is None:
-            length = conn.rto * 7 // 2
-            self._remember_host(conn)
+        if profile.tw_recycle and conn.ts_ok:
+            self.remember_host(conn.key[2], conn.ts_recent, conn.ts_recent_at)
+            if fin_wait_2 is None:
+                length = conn.rto * 7 // 2
         self.ports.remove(key[1], conn.port_class)
         if full or local or length <= 0:
             out.append(Entered(key, CLOSED))
@@ -186,10 +187,11 @@ class Core:
         if fin_wait_2 is None:
             out.append(Entered(key, TIME_WAIT, wait.expires))
 
-    def _remember_host(self, conn: Connection) -> None:
+    def remember_host(self, address: bytes, stamp: int, at: Instant) -> None:
+        """Note the newest timestamp of a host, for tcp_tw_recycle."""
         stamps = self.host_stamps
-        stamps.pop(conn.key[2], None)
-        stamps[conn.key[2]] = (conn.ts_recent, conn.ts_recent_at)
+        stamps.pop(address, None)
+        stamps[address] = (stamp, at)
         if len(stamps) > _HOST_STAMPS:
             del stamps[next(iter(stamps))]
 

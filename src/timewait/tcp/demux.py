@@ -128,7 +128,11 @@ class Demux(Core):
             wait.fin_wait_2 = False
             wait.entered = now if wait.ts_ok else wait.entered
             wait.ts_recent_at = now
-            self.waits.restart(packed, wait, profile.time_wait, now)
+            length = profile.time_wait
+            if profile.tw_recycle and wait.ts_ok:
+                self.remember_host(key[2], wait.ts_recent, now)
+                length = profile.rto_min * 7 // 2  # 3.5 timeouts: a record has lost the measured one
+            self.waits.restart(packed, wait, length, now)
             self._answer_record(key, wait, now, out)
             out.append(Entered(key, TIME_WAIT, wait.expires))
             return
