@@ -1,9 +1,11 @@
 """`timewait claims`: it fits the terminal, the verdicts are the same as data, what cannot be meant is said."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from pages import check
 from timewait.cli.group import run
 from timewait.errors import Exit, UsageError
 from timewait.lab import claims
@@ -54,3 +56,26 @@ def test_what_cannot_be_meant_is_said(arguments: list[str], words: str) -> None:
         run(["claims", *arguments])
     assert words in error.value.what
     assert error.value.hint
+
+
+def test_a_page_has_every_claim_its_verdict_and_its_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "claims.html"
+    lines(capsys, "--world", "engine", "--html", str(file))
+    text = file.read_text(encoding="utf-8")
+    assert len(text) < 2_000_000
+    shown = check(text)
+    for claim in claims.every():
+        assert shown.words.count(f"{claim.number}. {claim.sentence}") == 2  # in the list, and above its evidence
+    assert "Sequence diagram" in text
+
+
+def test_a_page_of_one_claim_asks_it_in_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "claim.html"
+    lines(capsys, "11", "--world", "engine", "--html", str(file))
+    shown = check(file.read_text(encoding="utf-8"))
+    assert shown.heads[0] == claims.get("11").sentence
+    assert "holds only if" in " ".join(shown.words)
+    assert "timewait claims 11 --world engine" in shown.words
+    assert " ✗ connect(): EADDRNOTAVAIL" in shown.words

@@ -6,10 +6,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from timewait.cli.page_file import html_option, write_page
 from timewait.cli.states import width
 from timewait.errors import Exit
 from timewait.lab import claims as known
-from timewait.lab.scenario import ENGINE, KERNEL
+from timewait.lab.scenario import ENGINE, KERNEL, LINUX
 
 _EPILOG = """\b
 Examples:
@@ -17,6 +18,7 @@ Examples:
   timewait claims 15                     one, with its evidence
   timewait claims 16.2 --world engine    a part of one, in virtual time alone
   timewait claims --profile freebsd --world engine
+  timewait claims --html claims.html     all of them as a page to read, print or mail
   timewait claims --list
 
 \b
@@ -42,8 +44,11 @@ class _Number(click.ParamType[str]):
 @click.option("--world", type=click.Choice([ENGINE, KERNEL, "all"]), default="all", show_default=True, help="Where.")
 @click.option("--profile", metavar="NAME", default="linux", show_default=True, help="What the engine is.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The engine's chances.")
+@html_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
-def claims(number: tuple[str, ...], listed: bool, world: str, profile: str, seed: int, as_json: bool) -> int:
+def claims(
+    number: tuple[str, ...], listed: bool, world: str, profile: str, seed: int, html: str | None, as_json: bool
+) -> int:
     """Put what is said about TIME-WAIT on trial: each claim with a verdict that follows from its evidence.
 
     A claim holds, holds only under conditions, or does not hold.  The evidence is what scenarios of the catalogue
@@ -55,7 +60,11 @@ def claims(number: tuple[str, ...], listed: bool, world: str, profile: str, seed
     asked = [known.get(each) for each in dict.fromkeys(number)] or known.every()
     if listed:
         return _print(report.list_lines(asked, width()))
-    hearings = _hear(asked, [ENGINE, KERNEL] if world == "all" else [world], profile, seed)
+    hearings = _hear(asked, [ENGINE, KERNEL] if world == "all" else [world], profile, seed, traced=html is not None)
+    if html is not None:
+        from timewait.report.claims_page import claims_page
+
+        write_page(html, claims_page(hearings, _again(number, world, profile, seed)))
     if as_json:
         return _print(report.claims_data(hearings))
     if not number:
@@ -66,15 +75,23 @@ def claims(number: tuple[str, ...], listed: bool, world: str, profile: str, seed
     return Exit.OK
 
 
-def _hear(asked: list[Any], worlds: list[str], profile: str, seed: int) -> list[Any]:
+def _again(number: tuple[str, ...], world: str, profile: str, seed: int) -> list[str]:
+    """Return the command that shows the same."""
+    options = (("--world", world, "all"), ("--profile", profile, LINUX), ("--seed", str(seed), "0"))
+    words = [word for name, value, usual in options if value != usual for word in (name, value)]
+    return ["timewait", "claims", *number, *words]
+
+
+def _hear(asked: list[Any], worlds: list[str], profile: str, seed: int, *, traced: bool) -> list[Any]:
     from timewait.cli.progress import bar
     from timewait.lab.hearing import hear, trials
+    from timewait.lab.trial import Trials
     from timewait.report.lab import unavailable
     from timewait.tcp.profiles import get
 
     name = get(profile).name
     with bar("scenarios", len(trials(asked, worlds, name, seed))) as done:
-        hearings = hear(asked, worlds, name, seed, done=done)
+        hearings = hear(asked, worlds, name, seed, running=Trials(traced=traced), done=done)
     results = [result for hearing in hearings for result in hearing.results]
     if all(result.error for result in results) and (cannot := unavailable(results)):
         raise cannot

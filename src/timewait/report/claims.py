@@ -29,7 +29,7 @@ def claims_lines(hearings: "Sequence[Hearing]", width: int) -> Iterator[str]:
         yield from _verdict(hearing, width, " " * _NUMBER)
     yield ""
     yield from _counted(hearings, width)
-    yield from _circumstances(_results(hearings), width)
+    yield from _circumstances(results_of(hearings), width)
 
 
 def claim_lines(hearing: "Hearing", width: int) -> Iterator[str]:
@@ -87,13 +87,13 @@ def _verdict(hearing: "Hearing", width: int, indent: str) -> Iterator[str]:
 
 
 def _evidence(hearing: "Hearing", width: int) -> Iterator[str]:
-    worlds = _worlds(hearing.evidence)
+    worlds = worlds_of(hearing.evidence)
     heads = ("", "IF IT IS TRUE", "", *(world.upper() for world in worlds))
     rest = width - 3 - (1 + len(worlds)) * (_COLUMN + 2)
     rows = []
     for each in hearing.evidence:
         seen = {_column(one): one for one in each.seen}
-        values = (_value(seen.get(world)) for world in worlds)
+        values = (seen_text(seen.get(world)) for world in worlds)
         rows.append((mark(each), each.point.says, foreseen_text(each), *values))
     yield from wrapped(heads, rows, (1, rest, *([_COLUMN] * (1 + len(worlds)))))
     yield ""
@@ -135,12 +135,14 @@ def _column(seen: "Seen") -> str:
     return world_name(seen.result)
 
 
-def _worlds(evidence: "Sequence[Evidence]") -> list[str]:
+def worlds_of(evidence: "Sequence[Evidence]") -> list[str]:
+    """Return the worlds that showed anything, the kernel first."""
     names = {_column(one): None for each in evidence for one in each.seen if one.observation is not None}
     return sorted(names, key=lambda name: (name != KERNEL, list(names).index(name)))
 
 
-def _value(seen: "Seen | None") -> str:
+def seen_text(seen: "Seen | None") -> str:
+    """Return what a world showed."""
     if seen is None:
         return "-"
     if seen.observation is None:
@@ -151,7 +153,8 @@ def _value(seen: "Seen | None") -> str:
 # -- circumstances -----------------------------------------------------------------------------------------------------
 
 
-def _results(hearings: "Sequence[Hearing]") -> "list[Result]":
+def results_of(hearings: "Sequence[Hearing]") -> "list[Result]":
+    """Return every result that hearings rest on, once."""
     return list({id(result): result for hearing in hearings for result in hearing.results}.values())
 
 
@@ -187,7 +190,7 @@ def _circumstances(results: "Sequence[Result]", width: int) -> Iterator[str]:
 
 def claims_data(hearings: "Sequence[Hearing]") -> dict[str, Any]:
     """Return claims with their verdicts and evidence as data for JSON."""
-    results = _results(hearings)
+    results = results_of(hearings)
     places = {id(result): at for at, result in enumerate(results)}
     return {
         "schema_version": SCHEMA_VERSION,

@@ -75,13 +75,14 @@ def page(
     kicker: str = "",
     style: str = "",
     end: Content = None,
+    contents: bool = True,
 ) -> str:
     """Return a whole page.
 
     `lead`: what the page comes to, at its top; `kicker`: a word above the title; `style`: what its drawings need;
-    `end`: drawings that others refer to.
+    `end`: drawings that others refer to; `contents`: whether to list the sections, where they are many.
     """
-    names = _anchors([section.title for section in sections])
+    names = anchors([section.title for section in sections])
     parts = [
         element("section", element("h2", section.title, id=f"{name}-head"), section.body, id=name, **_labelled(name))
         for name, section in zip(names, sections, strict=True)
@@ -101,7 +102,7 @@ def page(
         (
             element("a", "To the content", href="#content", class_="skip"),
             top,
-            _contents(names, sections),
+            _contents(names, sections) if contents else None,
             element("main", *parts, id="content"),
             element("footer", element("p", f"Made by timewait {version('timewait')}.")),
             end,
@@ -126,8 +127,8 @@ def _labelled(name: str) -> dict[str, str]:
     return {"aria_labelledby": f"{name}-head"}
 
 
-def _anchors(titles: Iterable[str]) -> list[str]:
-    """Return a name for each title, made of its words, no two alike."""
+def anchors(titles: Iterable[str]) -> list[str]:
+    """Return the name that a link to each section has, made of its title's words, no two alike."""
     found = {"content": None}  # `page` has that one itself
     for title in titles:
         words = "-".join(re.findall(r"[a-z0-9]+", title.lower())[:6]) or "part"

@@ -130,7 +130,7 @@ def _cell(observation: Observation | None, result: Result, differs: bool) -> Mar
     if observation is None:
         return element("span", "not seen", class_="soft")
     value = value_text(observation.value, time=observation.time)
-    words: list[Content] = [element("strong" if differs else "span", value, class_=_whole(value))]
+    words: list[Content] = [element("strong" if differs else "span", value, class_=whole(value))]
     if differs:
         words.append(element("span", " ≠", class_="warn", title="the worlds differ"))
     if observation.as_foretold(result.trial.stack) is False:
@@ -138,14 +138,14 @@ def _cell(observation: Observation | None, result: Result, differs: bool) -> Mar
     return join(words)
 
 
-def _whole(words: str) -> str | None:
+def whole(words: str) -> str | None:
     """Return the class of what is so short that it need not be broken."""
     return "word" if len(words) < 16 else None
 
 
 def _foretold(there: Sequence[Observation], foretold: Foretold, sources: dict[str, int]) -> Markup:
     words, _, number = foretold_text(there, foretold, sources).rpartition(" ")
-    return element("span", f"{words} ", element("small", number), class_=_whole(words))
+    return element("span", f"{words} ", element("small", number), class_=whole(words))
 
 
 def exchanges(results: Iterable[Result], name: str) -> Markup:

@@ -28,7 +28,7 @@ def pictures(picture: Picture, name: str) -> Markup:
             error = outcome(conversation)
             mark = element("span", f" ✗ {error}", class_="bad") if error else None
             shown.append(folded(join((conversation.title, mark)), drawn, opened=at < _OPEN))
-    more = f"{picture.left_out:,} conversations that look different again are not drawn." if picture.left_out else None
+    more = f"{picture.left_out:,} more conversations, of other shapes, are not drawn." if picture.left_out else None
     return join([*shown, paragraphs(more), _calls(picture)])
 
 
