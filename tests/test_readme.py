@@ -1,4 +1,4 @@
-"""The README and the concepts show what the commands print: each block is run again and compared."""
+"""The README, the guide and the concepts show what the commands print: each block is run again and compared."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from needs import require_namespaces
 from timewait.cli.group import run
 
 README = Path(__file__).parent.parent / "README.md"
-PAGES = (README, *sorted(README.parent.glob("docs/concepts/*.md")))
+PAGES = (README, *sorted(README.parent.glob("docs/[cg]*/*.md")))
 BLOCKS = [
     block
     for page in PAGES

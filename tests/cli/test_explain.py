@@ -289,3 +289,15 @@ def test_bad_input_is_two_lines_and_no_traceback(arguments: list[str], words: st
     assert done.returncode == 64, done
     assert words in done.stderr
     assert done.stderr.count("\n") == 2
+
+
+def test_a_search_takes_milliseconds_and_explains_no_second() -> None:
+    file = HOSTS / "search-step.json"
+    slow, second = (explain(what, "--snapshot", str(file)).stdout for what in ("slow connects", "1-second connects"))
+    assert verdict(slow, "connect() searches") == "confirmed"
+    assert verdict(second, "connect() searches") == "ruled out"
+
+
+def verdict(output: str, cause: str) -> str:
+    (line,) = [line for line in output.splitlines() if cause in line]
+    return line[: line.index(cause)].strip()

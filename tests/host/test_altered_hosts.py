@@ -104,6 +104,30 @@ def test_a_reserved_port_and_a_listener_s_port_are_not_in_the_budget() -> None:
     assert found(seen) == ["ports-gone CRITICAL"]
 
 
+@pytest.mark.parametrize(
+    ("counts", "ports", "due"),
+    [
+        ((80, 4), 80, False),  # connect(): the four share ports of the many
+        ((80, 4), 84, False),  # too few to tell: by chance none of four meets another
+        ((40, 40), 80, True),  # of forty some sixteen would
+        ((40, 40), 79, True),
+        ((40, 40), 70, False),
+    ],
+)
+def test_bind_is_held_to_have_chosen_where_connect_would_have_shared(
+    counts: tuple[int, ...], ports: int, due: bool
+) -> None:
+    seen = recorded("bind-before-connect")
+    row = next(row for row in seen.populations if row.state == "TIME-WAIT" and row.in_pool)
+    rows = [
+        row._replace(port=6000 + at, sockets=count, cells=((100, count),), late=False)
+        for at, count in enumerate(counts)
+    ]
+    crowd = seen.crowds[0]._replace(sockets=sum(counts), ports=ports)
+    ids = [name.split()[0] for name in found(seen._replace(populations=tuple(rows), crowds=(crowd,)))]
+    assert ("bind-before-connect" in ids) == due
+
+
 def test_a_listener_with_the_flag_or_one_that_may_not_be_asked_is_no_finding() -> None:
     seen = recorded("restart-will-fail")
     (row,) = seen.restarts

@@ -12,7 +12,7 @@ from timewait.cli.output import WHEN, show_lines, width
 from timewait.clock import SECOND, readable
 from timewait.endpoint import Endpoint, parse
 from timewait.errors import Exit, UsageError
-from timewait.host.causes import SYMPTOMS, Question, Verdict, judge, said, symptom
+from timewait.host.causes import SYMPTOMS, Question, Verdict, judge, of_a_second, said, symptom
 from timewait.host.limits import Limits
 from timewait.host.look import Look
 from timewait.host.meanings import MEANINGS
@@ -86,7 +86,7 @@ def explain(
     name = symptom(what) if what else ""
     if name is None:
         raise _unknown(what)
-    asked = Question(parse(to) if to else None, parse(source) if source else None)
+    asked = Question(parse(to) if to else None, parse(source) if source else None, a_second=of_a_second(what))
     if trying and what:
         _check(name, asked)
     if netns:

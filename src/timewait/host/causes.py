@@ -42,6 +42,7 @@ class Question(NamedTuple):
 
     `source_here`: whether the own address is on this host; `standing`: how many sockets hold the own port, by state;
     `pair`: of those, the ones towards the destination.  None where nobody looked.  `tried`: the calls made, in order.
+    `a_second`: it is about connects that take a whole second.
     """
 
     to: Endpoint | None = None
@@ -50,6 +51,7 @@ class Question(NamedTuple):
     standing: dict[str, int] | None = None
     pair: dict[str, int] | None = None
     tried: tuple[Attempt, ...] = ()
+    a_second: bool = False
 
     def attempt(self, call: str) -> Attempt | None:
         """Return the first attempt that ended with this call."""
@@ -94,6 +96,8 @@ def ports_in_use(look: Look, asked: Question) -> Cause:
 def bound_early(look: Look, asked: Question) -> Cause:
     """Judge whether bind() to port 0 has used up one pool for all destinations."""
     cause = "bind() to port 0 chose the ports, from one pool for all destinations"
+    if asked.fixed:
+        return Cause(cause, Verdict.RULED_OUT, "the port is named, so nothing chose it")
     attempt = asked.attempt("bind")
     if attempt and not asked.fixed and asked.source:
         if attempt.error == "EADDRINUSE":
@@ -105,7 +109,7 @@ def bound_early(look: Look, asked: Question) -> Cause:
         if asked.source is not None and crowd.local != asked.source.address:
             continue
         evidence = f"{crowd.local}: {crowd.sockets:,} sockets on {crowd.ports:,} ports, of {look.pool.size:,}"
-        if crowd.ports >= look.limits.ports_nearly_gone * look.pool.size and crowd.ports >= 0.99 * crowd.sockets:
+        if crowd.ports >= look.limits.ports_nearly_gone * look.pool.size and look.bound_first(crowd):
             return Cause(cause, Verdict.CONFIRMED, evidence, "bind-before-connect")
         return Cause(cause, Verdict.RULED_OUT, evidence)
     pressed = [budget for budget in look.budgets if budget.share >= look.limits.ports_step]
@@ -248,8 +252,13 @@ def searching(look: Look, asked: Question) -> Cause:
     """Judge whether connect() has to search for a port."""
     cause = "connect() searches for a free port: more than half the range is in use"
     found = _matching(look, asked)
+    attempt = asked.attempt("connect")
     if found and found[0].share >= look.limits.ports_step:
         evidence = f"{found[0].name}: {found[0].share:.0%} in use; this costs milliseconds, never a whole second"
+        if asked.a_second:
+            return Cause(cause, Verdict.RULED_OUT, evidence)
+        if attempt and attempt.ok and attempt.took < MS:
+            return Cause(cause, Verdict.RULED_OUT, f"{evidence}; just now: {_told(attempt)}")
         return Cause(cause, Verdict.CONFIRMED, evidence, "search-step")
     return Cause(
         cause, Verdict.RULED_OUT, f"{found[0].share:.0%} of the fullest budget" if found else "no clients there"
@@ -341,6 +350,11 @@ ALIASES: Final = {
     "connection timed out": "connect timeout",
     "operation timed out": "connect timeout",  # musl
 }
+
+
+def of_a_second(text: str) -> bool:
+    """Return whether a user's words are about connects that take a whole second."""
+    return "second" in text.lower()
 
 
 def symptom(text: str) -> str | None:

@@ -52,6 +52,13 @@ def _names(alike: list[Closer]) -> str:
     return f"{alike[0].command or 'processes'} ({len(alike):,} processes{_unit(alike[0].cgroup)})"
 
 
+def holders(owners: list[Owner]) -> str:
+    """Return who holds live sockets, those with the most first: `nginx (pid 812): 12 live, and 4 more processes`."""
+    ranked = sorted(owners, key=lambda owner: (-owner.sockets, owner.pid))
+    named = ", ".join(f"{name(owner)}: {owner.sockets:,} live" for owner in ranked[:_MOST_NAMED])
+    return named + (f", and {len(ranked) - _MOST_NAMED} more processes" if len(ranked) > _MOST_NAMED else "")
+
+
 def name(process: Closer | Owner) -> str:
     """Return a process's command, number, and the last part of its control group: a unit, a container, a pod."""
     return f"{process.command or 'a process'} (pid {process.pid}{_unit(process.cgroup)})"

@@ -11,7 +11,8 @@ import time
 
 from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
-from timewait.host.budget import Budget, budgets, late_ports, pool_of, ports_of
+from timewait.host.budget import budgets, late_ports, pool_of, ports_of
+from timewait.host.history import may_fill
 from timewait.host.limits import Limits
 from timewait.host.restarts import restarts
 from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot, split
@@ -139,11 +140,16 @@ def _with_crowds(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snap
 
 
 def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
-    """Look up who holds sockets to the destinations in trouble, and only to those."""
-    pressed = [budget for budget in budgets(snapshot) if budget.share >= limits.ports_step][:_MOST_OWNED]
-    if not pressed:
+    """Look up who holds sockets to the destinations, or of the services, in trouble, and only of those."""
+    pressed = [
+        budget
+        for budget in budgets(snapshot)
+        if budget.share >= limits.ports_step or may_fill(budget, limits.full_within_s)
+    ][:_MOST_OWNED]
+    troubled = dict.fromkeys([*(budget[:3] for budget in pressed), *_leaking(snapshot, limits)])
+    if not troubled:
         return snapshot._replace(missing=tuple(missing))
-    held = [(budget, _inodes(budget)) for budget in pressed]
+    held = [(at, _inodes(*at)) for at in troubled]
     wanted = {inode for _, inodes in held for inode in inodes}
     found, closed = owners.holders(wanted)
     unknown = len(wanted.difference(*(holder.inodes for holder in found)))
@@ -152,17 +158,20 @@ def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snap
         missing.append(f"owners of {unknown:,} live sockets: {closed:,} processes could not be looked into{way}")
     return snapshot._replace(
         owners=tuple(
-            Owner(
-                *(budget.local, budget.address, budget.port, holder.pid, holder.command, holder.cgroup),
-                *(count, holder.files, holder.most_files),
-            )
-            for budget, inodes in held
+            Owner(*at, holder.pid, holder.command, holder.cgroup, count, holder.files, holder.most_files)
+            for at, inodes in held
             for holder in found
             if (count := len(inodes.intersection(holder.inodes)))
         ),
         absent=tuple(sorted(local for local in {budget.local for budget in pressed} if not machine.has_address(local))),
         missing=tuple(missing),
     )
+
+
+def _leaking(snapshot: Snapshot, limits: Limits) -> list[tuple[str, str, int]]:
+    """Return where so many connections are in CLOSE-WAIT that it is worth a look at who holds them."""
+    rows = [row for row in snapshot.populations if row.state == "CLOSE-WAIT" and row.sockets >= limits.close_wait]
+    return [(row.local, row.address, row.port) for row in rows][:_MOST_OWNED]
 
 
 def own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int], dict[str, int] | None]:
@@ -180,7 +189,11 @@ def own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int]
     return machine.has_address(source.address), held, pair if to and to.port and source.port else None
 
 
-def _inodes(budget: Budget) -> set[int]:
+def _inodes(local: str, address: str, port: int) -> set[int]:
+    """Return the live sockets of a client's address towards a destination; of a service where `local` is ""."""
     mask = ALL_STATES & ~state_mask(LISTEN, TIME_WAIT)
-    live = stream(mask, DumpState(), peer=budget.address, peer_port=budget.port)
-    return {row.inode for row in live if row.inode and row.local.address == budget.local}
+    if not local:
+        served = stream(mask, DumpState(), local_port=port)
+        return {row.inode for row in served if row.inode and row.local.address == address}
+    live = stream(mask, DumpState(), peer=address, peer_port=port)
+    return {row.inode for row in live if row.inode and row.local.address == local}

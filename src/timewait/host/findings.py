@@ -5,7 +5,7 @@ from typing import Final
 
 from timewait.clock import SECOND, readable
 from timewait.endpoint import written
-from timewait.host import advice
+from timewait.host import advice, closers
 from timewait.host.advice import setting
 from timewait.host.budget import budget
 from timewait.host.conntrack_findings import conntrack
@@ -75,6 +75,10 @@ def close_wait_leak(look: Look) -> Iterator[Finding]:
             continue
         waiting = unaccepted[role, address, port]
         evidence = [("what", "the other end has closed; the program here has not called close()")]
+        held_by = [row for row in look.snapshot.owners if (row.address, row.port) == (address, port)]
+        held_by = [row for row in held_by if bool(row.local) == (role == "client")]
+        if held_by:
+            evidence.insert(0, ("who", closers.holders(held_by)))
         if waiting:
             evidence.append(("queue", f"{waiting:,} of them were never accepted: the program does not call accept()"))
         yield Finding(

@@ -70,6 +70,6 @@ class Limits(NamedTuple):
     opens: float = 0.01  # of those, how many may have been opened from here all the same
     files: float = 0.9  # of a process's descriptors: said beside a finding about ports
     held_otherwise: float = 0.1  # of the ports in use, by CLOSE-WAIT or by full orphans: said beside it too
-    bound_sockets: int = 50  # clients of one address, no two on one port, before bind() is held to have chosen
+    bound_shared: float = 5.0  # ports that destinations would share if connect() had chosen, and do not: bind() did
     bound_ports: int = 20  # ports of the last half that bind() chose: fewer are nobody's trouble
     small_buckets: int = 8192  # tcp_max_tw_buckets below this is a remedy that harms: note

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from timewait.host.budget import Budget, Pool, budgets, merged, pool_of
 from timewait.host.history import History, history
 from timewait.host.limits import Limits
-from timewait.host.snapshot import Cells, Population, Snapshot
+from timewait.host.snapshot import Cells, Crowd, Population, Snapshot
 
 
 class Service(NamedTuple):
@@ -39,6 +39,17 @@ class Look:
     def minis(self) -> int:
         """TIME-WAIT records of the kernel, orphans in FIN-WAIT-2 included: what tcp_max_tw_buckets limits."""
         return sum([count for row in self.snapshot.populations for _, count in row.cells])
+
+    def bound_first(self, crowd: Crowd) -> bool:
+        """Return whether bind() chose these ports: then no two destinations share one, where connect() shares many.
+
+        connect() chooses for each destination anew.  So of the sockets beside those to the busiest destination, at
+        least that part meets a port of its, by which it fills the pool; a tenth of that is taken for none.
+        """
+        own = [budget.used for budget in self.budgets if budget.local == crowd.local]
+        busiest = max(own, default=0)
+        expected = (crowd.sockets - busiest) * busiest / max(1, self.pool.size)
+        return expected >= self.limits.bound_shared and (crowd.sockets - crowd.ports) * 10 <= expected
 
     @property
     def full_buckets(self) -> bool:

@@ -12,8 +12,6 @@ from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
 _MOST_NAMED = 3
-# Ports chosen by connect() for several destinations overlap soon; many sockets without overlap are no accident.
-_ALL_DIFFERENT = 0.99
 _FEW_NOW = 3
 
 
@@ -43,7 +41,7 @@ def bound_ports(look: Look) -> Iterator[Finding]:
     """
     size = look.pool.size
     for crowd in look.snapshot.crowds:
-        if crowd.sockets < look.limits.bound_sockets or crowd.ports < crowd.sockets * _ALL_DIFFERENT or not size:
+        if not size or not look.bound_first(crowd):
             continue
         share = crowd.ports / size
         if share < look.limits.ports_step:
@@ -87,7 +85,7 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
     been closed there, while the first half is mostly free, another call chose.  Ports that bind() took in the first
     half do not show: the count is the least.
     """
-    crowded = {crowd.local for crowd in look.snapshot.crowds if crowd.ports >= crowd.sockets * _ALL_DIFFERENT}
+    crowded = {crowd.local for crowd in look.snapshot.crowds if look.bound_first(crowd)}
     held: dict[str, list[Budget]] = {}
     for budget in look.budgets:
         if (
@@ -140,7 +138,6 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
 
 def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: str, severity: Severity) -> Finding:
     owners = [owner for owner in look.snapshot.owners if owner[:3] == (budget.local, budget.address, budget.port)]
-    owners.sort(key=lambda owner: (-owner.sockets, owner.pid))
     evidence = [("ports", _held(budget)), ("who", _who(look, budget, owners)), *_rates(look, budget, past, ahead)]
     if name == "search-step":
         evidence.append(
@@ -196,11 +193,9 @@ def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
     if not owners:
         closed = any(text.startswith("owners ") for text in look.snapshot.missing)
         reason = "no process that may be looked into" if closed else "no process"
-        reason += " holds a socket to it now"
+        reason += " holds a socket to it now" + ("" if trace else " (who it was: --trace 10)")
         return f"role client, {first}; {reason}"
-    named = ", ".join(f"{closers.name(owner)}: {owner.sockets:,} live" for owner in owners[:_MOST_NAMED])
-    more = f", and {len(owners) - _MOST_NAMED} more processes" if len(owners) > _MOST_NAMED else ""
-    return f"{named}{more}; role client, {first}"
+    return f"{closers.holders(owners)}; role client, {first}"
 
 
 def _rates(look: Look, budget: Budget, past: History, ahead: Forecast) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,7 @@ class Crowd(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """A process with live sockets to one destination."""
+    """A process with live sockets to one destination, or of one service here (`local` is "" then)."""
 
     local: str
     address: str

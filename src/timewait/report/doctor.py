@@ -103,6 +103,7 @@ def _looked_at(snapshot: Snapshot, width: int, destinations_shown: int) -> Itera
     )
     for number, budget in enumerate(look.budgets[:destinations_shown]):
         used = f"{budget.used - budget.reusable:,} of {budget.size:,} ports ({budget.share:.1%})"
+        used += f"; {budget.reusable:,} more are free to be taken over" if budget.reusable else ""
         yield from wrapped("" if number else "fullest", f"{budget.name}  {used}", width)
     first = [service for service in look.services if service.time_wait]
     if first:
