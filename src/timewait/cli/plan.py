@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WORTH_A_BAR = 20_000_000
 # What stands behind `timewait plan` and has options of its own: name: (module, attribute).
 OTHERS = {
+    "import": ("timewait.cli.plan_import", "import_"),
     "preset": ("timewait.cli.plan_preset", "preset"),
     "sweep": ("timewait.cli.plan_sweep", "sweep"),
 }
@@ -37,11 +38,13 @@ Examples:
   timewait plan preset proxy > mine.toml         a workload file, to be edited
   timewait plan mine.toml --all --growth 5%/month
   timewait plan --preset nat-gateway --json
+  timewait plan --from-host                      what this host does, and how much more it carries
   timewait plan --rate 460/s --simulate 10000000
   timewait plan --rate 700/s --arrivals constant --validate
 
 \b
 Others:
+  timewait plan import KIND FILE                 a workload from nginx, haproxy, prometheus, k6
   timewait plan preset [NAME]                    the presets, or one of them as a file
   timewait plan sweep FILE --vary KEY=VALUES     simulated again and again, with other values
 
@@ -78,6 +81,15 @@ def _words(_: click.Context, __: click.Parameter, incomplete: str) -> "list[clic
 @click.command(cls=_Plan, epilog=_EPILOG)
 @click.argument("file", required=False, shell_complete=_words)
 @click.option("--preset", "preset_name", metavar="NAME", help="One of the workloads of the program.")
+@click.option(
+    "--from-host",
+    "host",
+    is_flag=False,
+    flag_value="",
+    metavar="[SNAPSHOT]",
+    help="What this host does now, or did when doctor --save wrote SNAPSHOT.",
+)
+@click.option("--print", "as_file", is_flag=True, help="Print the workload as a file, and plan nothing.")
 @click.option("--rate", metavar="N[/s|/min|/h]", help="Requests, of all sources together, instead of FILE.")
 @click.option("--from", "sources", default=1, metavar="N", help="Source addresses.  [1]")
 @click.option("--to", "destinations", default=1, metavar="N", help="Destinations: pairs of address and port.  [1]")
@@ -113,6 +125,8 @@ def _words(_: click.Context, __: click.Parameter, incomplete: str) -> "list[clic
 def plan(
     file: str | None,
     preset_name: str | None,
+    host: str | None,
+    as_file: bool,
     rate: str | None,
     within: str | None,
     growth: str | None,
@@ -131,13 +145,17 @@ def plan(
     FILE is a workload (TOML; - is stdin); `timewait plan preset` prints some. With --rate options describe one flow.
     The numbers are of the settled state, from a closed form.
     """
+    from timewait.plan import workload_file
     from timewait.plan.forecast import forecast
     from timewait.plan.remedies import compare
     from timewait.report import plan_data
 
     if as_json and as_csv:
         raise UsageError("--json and --csv cannot both be on stdout", "leave one out")
-    load = _changed(_workload(file, preset_name, rate, short), within, growth)
+    load = _changed(_workload(file, preset_name, host, rate, short), within, growth)
+    if as_file:
+        print(workload_file.write(load), end="")
+        return Exit.OK
     found = forecast(load)
     shown = _shown(found, route_name, show_all)
     everything = found.routes if as_json or as_csv else shown
@@ -181,16 +199,19 @@ def _lines(
             yield ""
 
 
-def _workload(file: str | None, preset_name: str | None, rate: str | None, short: "dict[str, Any]") -> "Workload":
+def _workload(
+    file: str | None, preset_name: str | None, host: str | None, rate: str | None, short: "dict[str, Any]"
+) -> "Workload":
     from timewait.plan import presets, short_form, workload_file
 
-    given = [name for name, value in (("FILE", file), ("--preset", preset_name), ("--rate", rate)) if value is not None]
+    ways = (("FILE", file), ("--preset", preset_name), ("--from-host", host), ("--rate", rate))
+    given = [name for name, value in ways if value is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} both say what is planned", "leave one out")
     if not given:
         raise UsageError(
             "nothing says what is planned",
-            "--rate 500/s, --preset proxy, or a workload file (timewait plan preset proxy prints one)",
+            "--rate 500/s, --preset proxy, --from-host, or a workload file (timewait plan preset proxy prints one)",
         )
     context = click.get_current_context()
     if rate is not None:
@@ -202,20 +223,33 @@ def _workload(file: str | None, preset_name: str | None, rate: str | None, short
             raise UsageError(f"{option} is for one flow, with --rate", "a workload file says it itself")
     if preset_name is not None:
         return presets.get(preset_name)
+    if host is not None:
+        return _seen(host)
     assert file is not None
-    return workload_file.read(_text(file), "stdin" if file == "-" else file)
+    return workload_file.read(read_text(file), "stdin" if file == "-" else file)
 
 
-def _text(file: str) -> str:
-    from timewait.plan.workload_file import MOST_OCTETS
+def _seen(snapshot: str) -> "Workload":
+    from timewait.host import collector
+    from timewait.host.snapshot_file import from_text
+    from timewait.plan.from_host import workload
 
+    return workload(from_text(read_text(snapshot, 1 << 28), snapshot) if snapshot else collector.take())
+
+
+def read_text(file: str, most: int = 1 << 20) -> str:
+    """Return a file's text, - is stdin.  Raises `UsageError` where it cannot be read or has more octets than `most`."""
     try:
         with sys.stdin.buffer if file == "-" else open(file, "rb") as opened:
-            return opened.read(MOST_OCTETS + 1).decode()
+            octets = opened.read(most + 1)
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}", "a workload file, or - for stdin") from None
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "name a file, or - for stdin") from None
+    if len(octets) > most:
+        raise UsageError(f"{file} has more than {most >> 20} MiB", "no such file is so large")
+    try:
+        return octets.decode()
     except UnicodeDecodeError:
-        raise UsageError(f"{file} is no text (UTF-8)", "a workload file is TOML") from None
+        raise UsageError(f"{file} is no text (UTF-8)", "name a text file") from None
 
 
 def _changed(load: "Workload", within: str | None, growth: str | None) -> "Workload":
