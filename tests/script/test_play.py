@@ -301,3 +301,17 @@ def test_freebsd_s_simultaneous_open_offers_again_but_sack() -> None:
 def test_what_crossed_is_kept_for_captures() -> None:
     outcome = run(f"{LISTENING}\n+.1 < S 0:0(0) win 32792 <mss 1000>\n+0 > S. 0:0(0) ack 1 <mss 1460>\n")
     assert [(time, outbound) for time, outbound, _ in outcome.packets] == [(100_000_000, False), (100_000_000, True)]
+
+
+def test_connections_one_after_another_have_a_descriptor_each() -> None:
+    """The second accept() is of the second connection, whatever became of the first."""
+    one = (
+        ACCEPTED.replace("0 socket", "+0 socket", 1)
+        + """
++0 %{ assert tcpi_state == 1 }%
++0 < R. 1:1(0) ack 1 win 0
++0 close(4) = 0
++0 close(3) = 0
+"""
+    )
+    passes(one + one, strict=True)

@@ -109,6 +109,11 @@ class Phase(Enum):
     OPEN = "open"
 
 
+# A flow's descriptor while it has none: not yet, or not any more.
+NOT_ACCEPTED: Final = -1
+GIVEN_BACK: Final = -2
+
+
 @dataclass(slots=True, kw_only=True)
 class Flow:
     """One connection as the script sees it.  Ports are 0 while not known; `descriptor` is the script's own number.
@@ -116,7 +121,7 @@ class Flow:
     `script_isn`, `live_isn`: of the stack under test, as written and as sent; `remote_isn`: of the script's side.
     """
 
-    descriptor: int = -1
+    descriptor: int = NOT_ACCEPTED
     phase: Phase = Phase.NEW
     local_port: int = 0
     remote_port: int = 0

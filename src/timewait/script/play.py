@@ -11,7 +11,7 @@ from timewait.clock import SECOND, Duration
 from timewait.errors import UsageError
 from timewait.script import assertions, matching
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
-from timewait.script.matching import Flow, PacketError, Phase
+from timewait.script.matching import GIVEN_BACK, NOT_ACCEPTED, Flow, PacketError, Phase
 from timewait.script.mistake import MistakeError, ScriptError
 from timewait.script.outcome import Failure, Outcome
 from timewait.script.syntax import (
@@ -270,14 +270,22 @@ class _Player:
             flow.local_port = self.world.addresses.bind_port
             self.under_test = flow
         elif call.name == "close" and flow is not None:
-            flow.descriptor = -1
+            flow.descriptor = GIVEN_BACK
+            if flow.phase is Phase.LISTENING:
+                self.forget_children(flow)
             assert isinstance(call.arguments[0], Number)
             self.descriptors.pop(call.arguments[0].value, None)
+
+    def forget_children(self, listener: Flow) -> None:
+        """Connections that a listener made and nobody accepted end with it; accept() returns none of them any more."""
+        for flow in self.flows:
+            if flow.descriptor == NOT_ACCEPTED and flow.local_port == listener.local_port:
+                flow.descriptor = GIVEN_BACK
 
     def accepted(self, number: int) -> None:
         """Give the oldest passive flow without a descriptor the one that accept() returned."""
         for flow in self.flows:
-            if flow.descriptor < 0 and flow.phase is Phase.OPEN:
+            if flow.descriptor == NOT_ACCEPTED and flow.phase is Phase.OPEN:
                 flow.descriptor = number
                 return
 
@@ -355,7 +363,7 @@ class _Player:
                 local_port=self.world.addresses.bind_port,
                 remote_port=self.next_port,
                 remote_isn=packet.seq if flow.phase is Phase.LISTENING and isinstance(packet.seq, int) else 0,
-                descriptor=flow.descriptor if flow.phase is Phase.NEW else -1,
+                descriptor=flow.descriptor if flow.phase is Phase.NEW else NOT_ACCEPTED,
             )
             self.next_port += 1
             self.flows.append(child)

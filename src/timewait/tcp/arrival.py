@@ -9,8 +9,8 @@ from timewait.clock import SECOND, Instant
 from timewait.tcp import sender
 from timewait.tcp.connection import NEVER, Connection, Shared, step
 from timewait.tcp.events import Dropped, Errno, Event, Reason, Send
-from timewait.tcp.output import emit, emit_reset
-from timewait.tcp.profile import ResetRule
+from timewait.tcp.output import answer_stray, emit, emit_reset
+from timewait.tcp.profile import HalfOpenRule, ResetRule, RightEdge
 from timewait.tcp.receiver import keep_early, note_repeated, take_early, take_text, take_urgent
 from timewait.tcp.states import (
     CLOSE_WAIT,
@@ -36,6 +36,8 @@ def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[
         _in_syn_sent(conn, segment, now, out)
         return
     flags = segment.flags
+    if conn.state is SYN_RECEIVED and conn.passive and _half_open(conn, segment, now, out):
+        return
     stamp = find_timestamps(segment.options) if conn.ts_ok else None
     if conn.ts_ok and not _check_timestamp(conn, segment, stamp, now, out):
         return
@@ -47,7 +49,7 @@ def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[
         if flags & SYN:
             _check_syn(conn, segment, acceptable, now, out)
             return
-        if not acceptable:
+        if not acceptable and (flags & ACK or not conn.shared.profile.no_ack_first):
             _answer_unacceptable(conn, segment, now, out)
             return
     if not flags & ACK:
@@ -147,8 +149,12 @@ def _acceptable(conn: Connection, segment: Segment) -> bool:
         return True  # a bare FIN is taken into a closed window too
     if window == 0 and start == 0:
         return True  # its ACK, URG and RST are valid; `take_text` refuses the text
-    if 0 < start < window or (start == window and window and profile.right_edge_inclusive):
+    if 0 < start < window:
         return True
+    if start == window:
+        return profile.right_edge is RightEdge.INCLUDED or (
+            profile.right_edge is RightEdge.WITHOUT_TEXT and not segment.payload and not segment.flags & (SYN | RST)
+        )
     if start <= 0:
         end = start + length
         return end > 0 or (end == 0 and start <= 0 and length > 0 and profile.left_edge_inclusive)
@@ -188,7 +194,7 @@ def _check_syn(conn: Connection, segment: Segment, acceptable: bool, now: Instan
     if conn.state is SYN_RECEIVED and segment.seq == conn.irs and not segment.flags & ACK and profile.syn_ack_again:
         sender.send_opening(conn, now, out)
         return
-    if conn.state is SYN_RECEIVED and segment.seq == conn.irs and segment.flags & ACK:
+    if conn.state is SYN_RECEIVED and segment.seq == conn.irs and segment.flags & ACK and not conn.passive:
         _simultaneous_syn_ack(conn, segment, now, out)
         return
     out.append(Dropped(segment, Reason.SYN_CHALLENGED))
@@ -224,6 +230,9 @@ def _answer_unacceptable(conn: Connection, segment: Segment, now: Instant, out: 
     if segment.length and lt(segment.seq, conn.rcv_nxt):
         note_repeated(conn, segment.seq, segment.end)
     out.append(Dropped(segment, Reason.OLD_DUPLICATE if end <= 0 else Reason.OUT_OF_WINDOW))
+    if end <= 0 and segment.flags & ACK and conn.shared.profile.old_acks_count:
+        _take_old_ack(conn, segment, now, out)
+        return
     if conn.state is SYN_RECEIVED:
         counter = "TCPACKSkippedSynRecv"
     elif conn.state is FIN_WAIT_2:
@@ -231,6 +240,16 @@ def _answer_unacceptable(conn: Connection, segment: Segment, now: Instant, out: 
     else:
         counter = "TCPACKSkippedSeq"
     _answer_limited(conn, segment, now, out, counter)
+
+
+def _take_old_ack(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
+    """What is left of a segment when all that lies before the window is cut off: its ACK.  It draws one too."""
+    trimmed = segment._replace(seq=conn.rcv_nxt, flags=segment.flags & ~FIN, payload=b"")
+    conn.ack_now = True
+    if _check_ack(conn, trimmed, None, now, out):
+        sender.flush(conn, now, out)
+    elif conn.state is TIME_WAIT:
+        emit(conn, ACK, conn.snd_nxt, now, out)
 
 
 def _answer_limited(conn: Connection, segment: Segment, now: Instant, out: list[Event], counter: str) -> None:
@@ -302,8 +321,6 @@ def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now
         _remember_timestamp(conn, segment, stamp, now)
     if sender.acknowledged(conn, segment, now, out):
         step(conn, Input.ACK_OF_FIN, out)
-        if conn.state is TIME_WAIT and segment.flags & FIN and conn.shared.profile.closing_answers_fin:
-            emit(conn, ACK, conn.snd_nxt, now, out)
         return conn.state is FIN_WAIT_2
     return True
 
@@ -355,6 +372,75 @@ def late_data(conn: Connection, segment: Segment, now: Instant, out: list[Event]
     conn.shared.counters["TCPAbortOnData"] += 1
     emit_reset(conn, now, out, segment.ack if conn.shared.profile.user_gone_reset_bare else None)
     step(conn, Input.LATE_DATA, out)
+
+
+# --- SYN-RECEIVED, from LISTEN
+
+
+def _half_open(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> bool:
+    """Judge a segment for a connection that its listener has not handed out yet; whether that was all."""
+    match conn.shared.profile.half_open:
+        case HalfOpenRule.FORGET:
+            return _forgotten_for_a_syn(conn, segment, out)
+        case HalfOpenRule.RESET:
+            return _reset_for_a_syn(conn, segment, now, out)
+        case HalfOpenRule.CACHED:
+            return _judged_by_listener(conn, segment, now, out)
+
+
+def _forgotten_for_a_syn(conn: Connection, segment: Segment, out: list[Event]) -> bool:
+    """RFC 9293 section 3.10.7.4, fourth: a SYN in the window leads back to LISTEN."""
+    if segment.flags & (SYN | RST) != SYN or not _acceptable(conn, segment):
+        return False
+    out.append(Dropped(segment, Reason.SYN_CHALLENGED))
+    step(conn, Input.RST_OF_PASSIVE, out)
+    return True
+
+
+def _reset_for_a_syn(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> bool:
+    """Linux: tcp_check_req(), net/ipv4/tcp_minisocks.c.  The SYN again and a RST are judged as in other states."""
+    flags = segment.flags
+    if flags & RST or (segment.seq == conn.irs and flags & (SYN | ACK) == SYN):
+        return False
+    start = diff(segment.seq, conn.rcv_nxt)
+    length = segment.length
+    window = conn.rcv_wnd
+    if start != 0 and not (start + length > 0 and start < window) and not (start == window and not length):
+        _answer_unacceptable(conn, segment, now, out)
+        return True
+    if flags & SYN:
+        _forget_with_reset(conn, segment, out)
+        return True
+    return False
+
+
+def _judged_by_listener(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> bool:
+    """FreeBSD: tcp_input(), LISTEN, tcp_input.c; syncache_add(), _expand(), _chkrst(), _badack(), tcp_syncache.c."""
+    flags = segment.flags
+    if flags & RST:
+        if not flags & (ACK | SYN | FIN):
+            return False
+        out.append(Dropped(segment, Reason.RST_AT_LISTENER))
+    elif flags & SYN and not flags & ACK:
+        sender.send_opening(conn, now, out)
+    elif not flags & ACK:
+        out.append(Dropped(segment, Reason.NO_ACK))
+    elif flags & SYN or not 0 <= diff(segment.seq, conn.rcv_nxt) < conn.rcv_wnd:
+        _forget_with_reset(conn, segment, out)
+    else:
+        return False
+    return True
+
+
+def _forget_with_reset(conn: Connection, segment: Segment, out: list[Event]) -> None:
+    """Answer as if there were no connection, and let there be none."""
+    out.append(Dropped(segment, Reason.NO_CONNECTION))
+    answer = answer_stray(segment)
+    if answer is not None:
+        out.append(Send(answer))
+        conn.shared.counters["OutSegs"] += 1
+        conn.shared.counters["OutRsts"] += 1
+    step(conn, Input.RST_OF_PASSIVE, out)
 
 
 # --- SYN-SENT

@@ -70,6 +70,25 @@ class SynFinRule(StrEnum):
     """So that one which might reopen a TIME-WAIT ends it instead, without an answer."""
 
 
+class HalfOpenRule(StrEnum):
+    """What ends a connection that a listener made, or leaves it, before it is open."""
+
+    FORGET = "SYN in window forgets"
+    """Back to LISTEN without a word.  RFC 9293 section 3.10.7.4, fourth."""
+    RESET = "SYN in window resets"
+    """Linux: the SYN draws a RST, too; text and FIN have to begin or end within the window."""
+    CACHED = "the listener's entry"
+    """FreeBSD: any SYN draws the SYN-ACK again; a RST that carries ACK is ignored."""
+
+
+class RightEdge(StrEnum):
+    """Whether what begins just past the window passes the sequence check."""
+
+    EXCLUDED = "no"
+    INCLUDED = "yes"
+    WITHOUT_TEXT = "without text, SYN and RST"
+
+
 class NoAckRule(StrEnum):
     """What a segment in TIME-WAIT with neither ACK, SYN nor RST draws."""
 
@@ -250,8 +269,13 @@ class Profile:
     syn_fin: SynFinRule = SynFinRule.AS_SYN
     left_edge_inclusive: bool = False
     """Whether a segment that ends at RCV.NXT exactly passes the sequence check."""
-    right_edge_inclusive: bool = False
+    right_edge: RightEdge = RightEdge.EXCLUDED
     """Whether one that begins just past the window does."""
+    old_acks_count: bool = False
+    """Whether a segment that lies left of the window is answered, and its ACK still counts."""
+    no_ack_first: bool = False
+    """Whether a segment with neither ACK, SYN nor RST is dropped whatever its number."""
+    half_open: HalfOpenRule = HalfOpenRule.FORGET
     judge_by_buffer: bool = False
     """Whether the window checked is the buffer's room, although the header said less."""
     ack_too_old_challenged: bool = True
@@ -262,8 +286,6 @@ class Profile:
     """For the whole stack; 0: no limit."""
     closing_repeats_fin: bool = False
     """Whether the answer to the FIN that leads to CLOSING is our own FIN again."""
-    closing_answers_fin: bool = False
-    """Whether the peer's FIN again, now covering ours, is answered on the way from CLOSING to TIME-WAIT."""
     paws_valid: Duration = 24 * 86400 * SECOND
     paws_replay_hz: int = 0
     """A pure duplicate ACK passes PAWS when its timestamp is older by at most what a clock of this rate counts in the
@@ -412,6 +434,7 @@ def derive(base: Profile | None, name: str, title: str, values: Mapping[str, tup
 
 
 __all__ = [
+    "HalfOpenRule",
     "IsnScheme",
     "IssRule",
     "NoAckRule",
@@ -421,6 +444,7 @@ __all__ = [
     "Profile",
     "ResetRule",
     "Reuse",
+    "RightEdge",
     "SynFinRule",
     "SynReply",
     "SynRule",

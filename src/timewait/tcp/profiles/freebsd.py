@@ -6,6 +6,7 @@ from typing import Final
 from timewait.clock import MS, SECOND
 from timewait.tcp.events import Errno
 from timewait.tcp.profile import (
+    HalfOpenRule,
     IsnScheme,
     IssRule,
     NoAckRule,
@@ -14,6 +15,7 @@ from timewait.tcp.profile import (
     PortSearch,
     Profile,
     ResetRule,
+    RightEdge,
     SynFinRule,
     SynReply,
     SynRule,
@@ -50,11 +52,13 @@ PROFILE: Final[Profile] = derive(
         "fin_wait_2": (60 * SECOND, "read: TCPTV_FINWAIT2_TIMEOUT, sys/netinet/tcp_timer.h"),
         "rst_error_in_close_wait": (Errno.ECONNRESET, "read: tcp_drop(), tcp_input.c"),
         "syn_fin": (SynFinRule.AS_SYN, "read: net.inet.tcp.drop_synfin = 0"),
-        "left_edge_inclusive": (
-            True,
-            "read: tcp_do_segment(), tcp_input.c: todrop takes what is old away and goes on to the ACK",
+        "old_acks_count": (True, "read: tcp_do_segment(): trimmed with TF_ACKNOW, and on to the ACK"),
+        "right_edge": (RightEdge.WITHOUT_TEXT, "read: tcp_do_segment(): todrop counts neither FIN nor what is empty"),
+        "half_open": (
+            HalfOpenRule.CACHED,
+            "read: tcp_input(), LISTEN; tcp_syncache.c: syncache_add(), _expand(), _chkrst()",
         ),
-        "closing_answers_fin": (True, "read: tcp_twstart(), tcp_timewait.c: acknow = TF_ACKNOW"),
+        "syn_ack_again": (True, "read: syncache_add(), tcp_syncache.c"),
         "judge_by_buffer": (
             True,
             "recalled, not looked up: as FreeBSD was seen to answer, not run here: 65700 behind a field of 65535",

@@ -6,6 +6,7 @@ from typing import Final
 from timewait.clock import MS, SECOND, seconds
 from timewait.tcp.events import Errno
 from timewait.tcp.profile import (
+    HalfOpenRule,
     IssRule,
     NoAckRule,
     NoListener,
@@ -14,6 +15,7 @@ from timewait.tcp.profile import (
     Profile,
     ResetRule,
     Reuse,
+    RightEdge,
     SynFinRule,
     SynReply,
     SynRule,
@@ -62,7 +64,10 @@ PROFILE: Final[Profile] = derive(
         "end_before_error": (True, "read: tcp_recvmsg_locked(), net/ipv4/tcp.c: SOCK_DONE before sk_err; measured"),
         "syn_fin": (SynFinRule.DISCARD_LATE, "read: tcp_rcv_state_process(), LISTEN; measured"),
         "left_edge_inclusive": (True, "read: tcp_sequence(): not before(end_seq, rcv_wup); measured in CLOSING"),
-        "right_edge_inclusive": (True, "read: tcp_sequence(): not after(seq, rcv_nxt + window); measured with RST"),
+        "right_edge": (RightEdge.INCLUDED, "read: tcp_sequence(): not after(seq, rcv_nxt + window); measured"),
+        "no_ack_first": (True, "read: tcp_rcv_established(), tcp_rcv_state_process(), tcp_input.c; measured"),
+        "half_open": (HalfOpenRule.RESET, "read: tcp_check_req(), net/ipv4/tcp_minisocks.c; measured"),
+        "syn_ack_again": (True, "read: tcp_check_req(); measured"),
         "invalid_ack_interval": (500 * MS, "read: tcp_invalid_ratelimit, tcp_oow_rate_limited(); measured"),
         "challenge_per_second": (0, "read: tcp_challenge_ack_limit, off by default since 5.19"),
         "paws_valid": (2147 * SECOND, "read: TCP_PAWS_WRAP, include/net/tcp.h"),

@@ -8,6 +8,7 @@ from typing import Final
 
 from timewait.clock import MS, SECOND
 from timewait.tcp.profile import (
+    HalfOpenRule,
     IsnScheme,
     IssRule,
     NoAckRule,
@@ -49,6 +50,8 @@ PROFILE: Final[Profile] = derive(
         ),
         "tw_overflow": (Overflow.REFUSE_NEW, "chosen: the text knows no limit"),
         "syn_fin": (SynFinRule.AS_SYN, "read: RFC 9293 has no rule for the two together"),
+        "half_open": (HalfOpenRule.FORGET, "read: RFC 9293 section 3.10.7.4 fourth"),
+        "syn_ack_again": (False, "read: RFC 9293 section 3.10.7.4 first: a SYN again is unacceptable"),
         "reset_carries_ack": (False, "read: RFC 9293 section 3.10.5, <SEQ=SND.NXT><CTL=RST>"),
         "timestamps_required": (True, "read: RFC 7323 section 3.2, SHOULD"),
         "paws_valid": (24 * 86400 * SECOND, "read: RFC 7323 section 5.5"),
