@@ -30,12 +30,12 @@ def scene(rate: float, *, hold: float = 0.0, blocked: float = 60.0, steady: bool
 
 
 TRIALS: dict[str, Trial] = {
-    "more than the ports carry": trial(scene(700, steady=True), client_closes=True),
-    "the same at random": trial(scene(700, hold=2), client_closes=True),
-    "just what they carry": trial(scene(460, steady=True), client_closes=True),
-    "taken over after a second": trial(scene(30_000, hold=0.1, blocked=1.0, steady=True), client_closes=True),
-    "the same at random, once more": trial(scene(25_000, hold=0.2, blocked=1.0), client_closes=True),
-    "the server closes": trial(scene(30_000, hold=0.5, blocked=0.0), client_closes=False, seconds=60),
+    "more than the ports carry": trial(scene(700, steady=True), clients=(True,)),
+    "the same at random": trial(scene(700, hold=2), clients=(True,)),
+    "just what they carry": trial(scene(460, steady=True), clients=(True,)),
+    "taken over after a second": trial(scene(30_000, hold=0.1, blocked=1.0, steady=True), clients=(True,)),
+    "the same at random, once more": trial(scene(25_000, hold=0.2, blocked=1.0), clients=(True,)),
+    "the server closes": trial(scene(30_000, hold=0.5, blocked=0.0), clients=(False,), seconds=60),
 }
 
 
@@ -62,7 +62,7 @@ def test_300_ports_carry_4_9_connects_a_second() -> None:
     require_namespaces()
     if os.environ.get("TIMEWAIT_SLOW") != "1":
         pytest.skip("two and a half minutes of a kernel's waiting: TIMEWAIT_SLOW=1")
-    found = validate(trial(scene(700, steady=True), client_closes=True, seconds=150))
+    found = validate(trial(scene(700, steady=True), clients=(True,), seconds=150))
     if not found.kept:
         pytest.skip("this machine was too busy to keep the schedule")
     assert found.holds, found.rows
@@ -73,7 +73,7 @@ def test_300_ports_carry_4_9_connects_a_second() -> None:
 def test_a_wrong_forecast_is_seen() -> None:
     """Numbers of a run with twice the delay do not pass for this one."""
     nothing = Numbers(*(0.0 for _ in Numbers._fields))
-    other = trial(scene(30_000, hold=0.1, blocked=2.0, steady=True), client_closes=True)
+    other = trial(scene(30_000, hold=0.1, blocked=2.0, steady=True), clients=(True,))
     measured = Numbers(*(row.foretold for row in foretell(other, nothing)))
     assert all(row.holds for row in foretell(other, measured))
     rows = foretell(TRIALS["taken over after a second"], measured)
@@ -82,7 +82,7 @@ def test_a_wrong_forecast_is_seen() -> None:
 
 def test_scaling_keeps_how_fast_ports_fill_up() -> None:
     big = scene(700, steady=True)
-    small = trial(big, client_closes=True)
+    small = trial(big, clients=(True,))
     assert small.setting.ports == 300
     assert small.setting.rate / small.setting.ports == pytest.approx(big.rate / big.ports)
     assert small.setting.blocked == big.blocked
@@ -91,7 +91,7 @@ def test_scaling_keeps_how_fast_ports_fill_up() -> None:
 
 def test_a_thin_flow_gets_more_ports() -> None:
     """Else nothing would happen in the time that there is."""
-    small = trial(scene(20), client_closes=True)
+    small = trial(scene(20), clients=(True,))
     assert small.setting.rate * small.seconds >= 150
     assert small.setting.ports <= 4096
 
@@ -99,7 +99,7 @@ def test_a_thin_flow_gets_more_ports() -> None:
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, 1e9])
 def test_times_that_cannot_be_are_refused(seconds: float) -> None:
     with pytest.raises(UsageError):
-        trial(scene(100), client_closes=True, seconds=seconds)
+        trial(scene(100), clients=(True,), seconds=seconds)
 
 
 def test_a_load_records_what_failed_and_when() -> None:
@@ -112,7 +112,8 @@ def test_a_load_records_what_failed_and_when() -> None:
     with KernelHost() as host:
         host.set_sysctl("net.ipv4.ip_local_port_range", "40000 40003")
         looks = (SECOND // 25, SECOND // 5)
-        host.load(Plan(("127.0.0.1",), (("127.0.0.2", 80),), True, False, looks), times.tobytes(), holds.tobytes())
+        plan = Plan(("127.0.0.1",), (("127.0.0.2", 80),), False, looks)
+        host.load(plan, times.tobytes(), holds.tobytes(), b"\1" * 6)
         assert not host.load_run(SECOND // 30).over
         progress = host.load_run(SECOND // 4)
         recorded = host.load_recorded()

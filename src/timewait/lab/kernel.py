@@ -29,8 +29,8 @@ from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
 from timewait.system.tun import Tun, TunSetup
 
-# Octets of a schedule that one datagram of the socket pair can carry, beside another as many.
-_SCHEDULE_PART = 8 * 6000
+# Connects of a schedule that one datagram of the socket pair can carry, with 17 octets each.
+_SCHEDULE_PART = 6000
 _PACKAGE_PARENT = str(Path(timewait.__file__).parent.parent)
 _START = """
 import sys
@@ -182,15 +182,17 @@ class KernelHost:
         inside = [sys.executable, "-I", "-S", "-c", _INSIDE, _PACKAGE_PARENT, str(self.pid), str(os.getpid())]
         return subprocess.Popen([*inside, *command], **options)
 
-    def load(self, plan: Plan, times: bytes, holds: bytes) -> None:
+    def load(self, plan: Plan, times: bytes, holds: bytes, clients: bytes) -> None:
         """Have the host make connections on a schedule (`system.load`), which begins with the first `load_run`.
 
-        `times`, `holds`: as octets of array("q"), nanoseconds.
+        `times`, `holds`: as octets of array("q"), nanoseconds; `clients`: an octet each, whether the client closes
+        first.
         """
         self._ask("load", plan=plan)
-        for begin in range(0, len(times), _SCHEDULE_PART):
-            part = slice(begin, begin + _SCHEDULE_PART)
-            self._ask("load_schedule", times=times[part], holds=holds[part])
+        for begin in range(0, len(clients), _SCHEDULE_PART):
+            end = begin + _SCHEDULE_PART
+            long = slice(8 * begin, 8 * end)
+            self._ask("load_schedule", times=times[long], holds=holds[long], clients=clients[begin:end])
 
     def load_run(self, upto: Duration) -> Progress:
         """Go on with the schedule up to a moment of it; raises `InterruptedCallError` as any call."""

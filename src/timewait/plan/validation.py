@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from timewait.clock import MS, SECOND
 from timewait.errors import UnavailableError, UsageError
 from timewait.lab.kernel import KernelHost
-from timewait.plan import simulation
+from timewait.plan import paths, simulation
 from timewait.plan.budget import NONE, SECOND_HALF, Connects, Decided
+from timewait.plan.demand import Binding
 from timewait.plan.draws import Times
 from timewait.plan.setting import Setting
+from timewait.plan.workload import Workload
 from timewait.system.load import OK, SLOW, Plan
 
 PORTS: Final = 300
@@ -32,6 +34,10 @@ MOST_RATE: Final = 2000.0
 MOST_SECONDS: Final = 3600.0
 _LOW: Final = 40000
 _SERVER: Final = "127.0.0.2"
+_CLIENT: Final = ("127.0.0.1",)
+# Behind a NAT clients need ports for a minute each, and the NAT may have more than one of them has.
+_BEHIND: Final = ("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4")
+_NAT: Final = "127.0.0.9"
 _PORT: Final = 80
 _LOOKS: Final = 40
 _SLICE: Final = SECOND // 4
@@ -47,16 +53,21 @@ _LATE: Final = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """`scale`: ports here over ports of the plan; `seconds`: how long it runs; `seed`: of the run on the kernel."""
+    """`scale`: ports here over ports of the plan; `seconds`: how long it runs; `seed`: of the run on the kernel.
+
+    `clients`: of each of the setting's flows, whether its clients close first.  `nat`: the ports are a NAT's,
+    and clients have enough of their own.
+    """
 
     setting: Setting
-    client_closes: bool
+    clients: tuple[bool, ...]
     by_bind: bool
     timestamps: bool
     scale: float
     seconds: float
     seed: int
     parity: bool
+    nat: bool
 
     @property
     def steady(self) -> bool:
@@ -66,9 +77,12 @@ class Trial:
     @property
     def sysctls(self) -> dict[str, str]:
         """What is set in the namespace, and nowhere else."""
-        taken_over = self.client_closes and self.setting.named
+        scene = self.setting
+        flows = zip(self.clients, scene.flows, strict=True)
+        taken_over = not self.nat and any(mine and scene.blocked_by(flow) < scene.wait for mine, flow in flows)
+        own = f"{_LOW} {_LOW + scene.ports - 1}"
         return {
-            "net.ipv4.ip_local_port_range": f"{_LOW} {_LOW + self.setting.ports - 1}",
+            "net.ipv4.ip_local_port_range": "1024 65535" if self.nat else own,
             "net.ipv4.tcp_timestamps": str(int(self.timestamps)),
             # Both ends are on loopback here; where the plan's are not, 2 would be more than they get.
             "net.ipv4.tcp_tw_reuse": str(int(taken_over)),
@@ -133,9 +147,10 @@ class Validated(NamedTuple):
 def trial(
     scene: Setting,
     *,
-    client_closes: bool,
+    clients: tuple[bool, ...],
     by_bind: bool = False,
     timestamps: bool = True,
+    nat: bool = False,
     ports: int | None = None,
     seconds: float | None = None,
     seed: int = 1,
@@ -162,9 +177,10 @@ def trial(
     small = replace(scene.thinner(scale), first=first, second=ports - first)
     return Trial(
         setting=small,
-        client_closes=client_closes,
+        clients=clients,
         by_bind=by_bind,
         timestamps=timestamps,
+        nat=nat,
         scale=scale,
         seconds=seconds,
         seed=seed,
@@ -172,9 +188,43 @@ def trial(
     )
 
 
+def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -> dict[str, Trial]:
+    """Return a trial for each set of ports of a workload, by the name of it.
+
+    Raises `UsageError` for stacks that are not Linux, and for what is not run here.
+    """
+    found = {}
+    for ports, scene in simulation.settings_of(workload, wheel=True):
+        boxes = {box.name: box for box in workload.middleboxes}
+        streams = [stream for stream in ports.streams if stream.rate]
+        name = f"{ports.whose} -> {ports.towards or 'everywhere'}"
+        source = None if ports.whose in boxes else workload.source(ports.whose)
+        profile = None if source is None else paths.profile_of(source)
+        if profile is not None and profile.name != "linux":
+            raise UsageError(
+                f"this kernel is Linux, and cannot show what {profile.name} does ({name})", "leave --validate out"
+            )
+        if source is not None and (source.socket_range or source.binding is Binding.EXPLICIT):
+            raise UsageError(f"{name}: how its sockets choose ports is not run here", 'binding = "late" or "bind"')
+        if source is None and not boxes[ports.whose].takes_over:
+            raise UsageError(
+                f"{name}: this kernel's NAT takes ports over that wait", "takes_over = true in the middlebox"
+            )
+        found[name] = trial(
+            scene,
+            clients=tuple(stream.by_client for stream in streams),
+            by_bind=source is not None and source.binding is Binding.BIND,
+            timestamps=profile is None or profile.timestamps,
+            seconds=seconds,
+            seed=seed,
+            nat=source is None,
+        )
+    return found
+
+
 def _long_enough(scene: Setting) -> float:
     """Return how long it takes until ports have come back some times; of the kernel's minute, until they begin to."""
-    if scene.blocked >= scene.wait:
+    if any(scene.blocked_by(flow) >= scene.wait for flow in scene.flows):
         return 72.0
     return min(60.0, max(20.0, 5 * scene.busy))
 
@@ -185,15 +235,15 @@ def validate(what: Trial, tell: Callable[[float], None] = lambda _: None) -> Val
     Raises `UnavailableError` where namespaces or settings are not to be had.
     """
     run = _schedule(what)
-    looks = _looks(what)
-    source = "127.0.0.1"
-    plan = Plan((source,), ((_SERVER, _PORT),), what.client_closes, what.by_bind, looks)
+    pool = (_NAT, _LOW, _LOW + what.setting.ports - 1) if what.nat else None
+    sources = _BEHIND if what.nat else _CLIENT
+    plan = Plan(sources, ((_SERVER, _PORT),), what.by_bind, _looks(what), pool)
     with KernelHost() as host:
         for name, value in what.sysctls.items():
             host.set_sysctl(name, value)
             if host.sysctl(name) is None:
                 raise UnavailableError(f"this kernel has no {name}", "the plan needs it: leave tw_reuse out")
-        host.load(plan, run.times.tobytes(), (run.closes - run.times).tobytes())
+        host.load(plan, run.times.tobytes(), (run.closes - run.times).tobytes(), _clients(what, run))
         end = round(what.seconds * SECOND)
         for upto in range(_SLICE, end + _SLICE, _SLICE):
             host.load_run(min(upto, end))
@@ -203,7 +253,8 @@ def validate(what: Trial, tell: Callable[[float], None] = lambda _: None) -> Val
     errors = np.frombuffer(recorded.errors, np.int16)
     ports = np.frombuffer(recorded.ports, np.uint16).astype(np.int64)
     count = len(errors)
-    half = np.where(errors != OK, NONE, np.where((ports - _LOW) % 2 == 1, SECOND_HALF, 0))
+    odd = (ports - _LOW) % 2 == 1
+    half = np.where(errors != OK, NONE, np.where(odd & what.parity, SECOND_HALF, 0))
     waiting = [row[1] for row in recorded.looks]
     measured = _numbers(what, run.times[:count], half.astype(np.uint8), waiting)
     late = float(np.quantile(np.frombuffer(recorded.late, np.int64), 0.999)) / SECOND
@@ -220,7 +271,7 @@ def foretell(what: Trial, measured: Numbers) -> tuple[Row, ...]:
     found = np.array([_simulated(what, what.seed + 1 + number) for number in range(runs)])
     rows = []
     for name, column, value in zip(Numbers._fields, found.T, measured, strict=True):
-        if name == "beyond_half" and not what.parity:
+        if (name == "beyond_half" and not what.parity) or (name == "waiting" and what.nat):
             continue
         mean = float(np.mean(column)) if np.isfinite(column).all() else float(np.median(column))
         if what.steady:
@@ -247,13 +298,21 @@ def _schedule(what: Trial) -> Connects:
     return Connects(times, closes, frees, ends, steps, starts)
 
 
+def _clients(what: Trial, run: Connects) -> bytes:
+    """Return an octet for each connect: whether its client closes first, so that its port is blocked after that."""
+    if len(set(what.clients)) == 1:
+        return bytes([what.clients[0]]) * len(run.times)
+    return (run.frees - run.closes > MS).astype(np.uint8).tobytes()
+
+
 def _looks(what: Trial) -> tuple[int, ...]:
     return tuple(round(what.seconds * SECOND * (number + 1) / (_LOOKS + 1)) for number in range(_LOOKS))
 
 
 def _simulated(what: Trial, seed: int) -> Numbers:
     run = _schedule(replace(what, seed=seed))
-    ports = simulation.budget(what.setting, False)
+    # Hundreds of short runs: worth the compiler's while, where there is one.
+    ports = simulation.budget(what.setting, simulation.compiler())
     decided: list[Decided] = []
     waiting = []
     begin = 0

@@ -54,6 +54,12 @@ def _verdict(found: Validated) -> str:
             f"{found.late * 1000:.3g} ms late or more): the numbers say nothing of the plan. Run it again when less "
             "is going on."
         )
+    if found.strange and found.trial.nat:
+        return (
+            f"{found.strange} connects took longer than half a second: the NAT dropped the SYN, or a server in TIME-WAIT "
+            "refused it, as it does when another host behind the NAT comes by the same port with an older timestamp. "
+            "The simulation knows the first, not the second."
+        )
     if found.strange:
         return f"{found.strange} connects took longer than half a second: something other than ports is in the way."
     within = f"within {TOLERANCE:.0%}" if found.trial.steady else "where it is in 95 % of simulated runs, all at once"

@@ -315,9 +315,9 @@ class Agent:
 
         self._load = Load(plan)
 
-    def do_load_schedule(self, times: bytes, holds: bytes) -> None:
+    def do_load_schedule(self, times: bytes, holds: bytes, clients: bytes) -> None:
         assert self._load is not None
-        self._load.schedule(times, holds)
+        self._load.schedule(times, holds, clients)
 
     def do_load_run(self, upto: Duration) -> "Progress":
         assert self._load is not None

@@ -1,4 +1,4 @@
-"""Connection tracking in the namespace this process lives in: switched on, and its entries read.
+"""Connection tracking in the namespace this process lives in: switched on, its entries read, sources translated.
 
 A rule that looks at a packet's tracking state makes the kernel track: nft_ct_get_init(), net/netfilter/nft_ct.c.  The
 rule lets everything pass, and goes with its namespace.  include/uapi/linux/netfilter/nfnetlink.h, nf_tables.h.
@@ -7,6 +7,7 @@ rule lets everything pass, and goes with its namespace.  include/uapi/linux/netf
 import os
 import re
 import socket
+from collections.abc import Iterable
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -20,7 +21,8 @@ NFNL_SUBSYS_NFTABLES: Final = 10
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 16, 17
 NFT_MSG_NEWTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE = 0, 3, 6
 NFPROTO_IPV4: Final = 2
-NF_INET_LOCAL_OUT: Final = 3
+NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING = 3, 4
+NF_IP_PRI_NAT_SRC: Final = 100  # include/uapi/linux/netfilter_ipv4.h
 NLA_F_NESTED: Final = 0x8000
 NFTA_TABLE_NAME = 1
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_TYPE = 1, 3, 4, 7
@@ -29,6 +31,10 @@ NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS = 1, 2, 4
 NFTA_LIST_ELEM, NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 1, 2
 NFTA_CT_DREG, NFTA_CT_KEY = 1, 2
 NFT_REG_1, NFT_CT_STATE = 1, 0
+NFT_REG_2, NFT_REG_3 = 2, 3
+NFTA_IMMEDIATE_DREG, NFTA_IMMEDIATE_DATA, NFTA_DATA_VALUE = 1, 2, 1
+NFTA_NAT_TYPE, NFTA_NAT_FAMILY, NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX = 1, 2, 3, 5, 6
+NFT_NAT_SNAT: Final = 0
 
 _TABLE, _CHAIN = b"tracked\0", b"output\0"
 _GENERIC = Struct(">BBH")  # struct nfgenmsg: family, version, res_id
@@ -50,11 +56,41 @@ class Tracked(NamedTuple):
 
 def track() -> None:
     """Have the kernel track the connections of this namespace.  Raises `UnavailableError` where it cannot."""
+    data = _number(NFTA_CT_DREG, NFT_REG_1) + _number(NFTA_CT_KEY, NFT_CT_STATE)
+    _add_rule(_chain(NF_INET_LOCAL_OUT, 0, b"filter\0"), _expression(b"ct\0", data))
+
+
+def translate(address: str, first: int, last: int) -> None:
+    """Translate the source of every new connection of this namespace to an address and a port of a range.
+
+    Raises `UnavailableError` where the kernel cannot: nft_nat_init(), net/netfilter/nft_nat.c.
+    """
+    nat = b"".join(
+        _number(kind, value)
+        for kind, value in (
+            (NFTA_NAT_TYPE, NFT_NAT_SNAT),
+            (NFTA_NAT_FAMILY, NFPROTO_IPV4),
+            (NFTA_NAT_REG_ADDR_MIN, NFT_REG_1),
+            (NFTA_NAT_REG_PROTO_MIN, NFT_REG_2),
+            (NFTA_NAT_REG_PROTO_MAX, NFT_REG_3),
+        )
+    )
+    _add_rule(
+        _chain(NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, b"nat\0"),
+        _load(NFT_REG_1, socket.inet_aton(address)),
+        _load(NFT_REG_2, first.to_bytes(2, "big")),
+        _load(NFT_REG_3, last.to_bytes(2, "big")),
+        _expression(b"nat\0", nat),
+    )
+
+
+def _add_rule(chain: bytes, *expressions: bytes) -> None:
+    """Make the table, a chain in it, and a rule in that, in one transaction."""
     messages = (
         _message(NFNL_MSG_BATCH_BEGIN, b"", 0, NFNL_SUBSYS_NFTABLES),
         _change(NFT_MSG_NEWTABLE, _attribute(NFTA_TABLE_NAME, _TABLE)),
-        _change(NFT_MSG_NEWCHAIN, _chain()),
-        _change(NFT_MSG_NEWRULE, _rule(), NLM_F_APPEND),
+        _change(NFT_MSG_NEWCHAIN, chain),
+        _change(NFT_MSG_NEWRULE, _rule(expressions), NLM_F_APPEND),
         _message(NFNL_MSG_BATCH_END, b"", 0, NFNL_SUBSYS_NFTABLES),
     )
     try:
@@ -99,17 +135,24 @@ def _check(answer: bytes) -> None:
         raise _cannot(os.strerror(-code))
 
 
-def _chain() -> bytes:
-    hook = _number(NFTA_HOOK_HOOKNUM, NF_INET_LOCAL_OUT) + _number(NFTA_HOOK_PRIORITY, 0)
+def _chain(hook: int, priority: int, kind: bytes) -> bytes:
+    where = _number(NFTA_HOOK_HOOKNUM, hook) + _number(NFTA_HOOK_PRIORITY, priority)
     named = _attribute(NFTA_CHAIN_TABLE, _TABLE) + _attribute(NFTA_CHAIN_NAME, _CHAIN)
-    return named + _nested(NFTA_CHAIN_HOOK, hook) + _attribute(NFTA_CHAIN_TYPE, b"filter\0")
+    return named + _nested(NFTA_CHAIN_HOOK, where) + _attribute(NFTA_CHAIN_TYPE, kind)
 
 
-def _rule() -> bytes:
-    data = _number(NFTA_CT_DREG, NFT_REG_1) + _number(NFTA_CT_KEY, NFT_CT_STATE)
-    expression = _attribute(NFTA_EXPR_NAME, b"ct\0") + _nested(NFTA_EXPR_DATA, data)
+def _rule(expressions: Iterable[bytes]) -> bytes:
     place = _attribute(NFTA_RULE_TABLE, _TABLE) + _attribute(NFTA_RULE_CHAIN, _CHAIN)
-    return place + _nested(NFTA_RULE_EXPRESSIONS, _nested(NFTA_LIST_ELEM, expression))
+    return place + _nested(NFTA_RULE_EXPRESSIONS, b"".join(expressions))
+
+
+def _expression(name: bytes, data: bytes) -> bytes:
+    return _nested(NFTA_LIST_ELEM, _attribute(NFTA_EXPR_NAME, name) + _nested(NFTA_EXPR_DATA, data))
+
+
+def _load(register: int, value: bytes) -> bytes:
+    data = _nested(NFTA_IMMEDIATE_DATA, _attribute(NFTA_DATA_VALUE, value))
+    return _expression(b"immediate\0", _number(NFTA_IMMEDIATE_DREG, register) + data)
 
 
 def _change(kind: int, attributes: bytes, flags: int = 0) -> bytes:
