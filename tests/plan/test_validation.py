@@ -93,7 +93,7 @@ def test_a_thin_flow_gets_more_ports() -> None:
     """Else nothing would happen in the time that there is."""
     small = trial(scene(20), clients=(True,))
     assert small.setting.rate * small.seconds >= 150
-    assert small.setting.ports <= 4096
+    assert small.scale < 1
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, 1e9])

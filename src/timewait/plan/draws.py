@@ -18,6 +18,8 @@ from timewait.errors import UsageError
 Times: TypeAlias = NDArray[np.int64]
 # How many connects are drawn at a time.
 RUN: Final = 1 << 16
+# Seconds until an instant no longer fits its 64 bits; what comes later never comes.
+_LATEST: Final = 4e9
 LIFE_KINDS: Final = ("constant", "exponential", "uniform", "lognormal", "pareto")
 
 
@@ -57,7 +59,7 @@ class Pace:
 
     def _seen(self, units: NDArray[np.float64]) -> Times:
         """Return when the rate has brought so many units: the inverse of its integral."""
-        mean = units / self.rate
+        mean: NDArray[np.float64] = np.minimum(units / self.rate, _LATEST)
         if not self.shape:
             return np.rint(mean * SECOND).astype(np.int64)
         lengths, factors = np.array(self.shape).T

@@ -103,6 +103,16 @@ class Setting:
         """Seconds after which the rate repeats itself; 0 where it is steady.  The longest, of several flows."""
         return max(flow.pace.period for flow in self.flows)
 
+    def busiest(self, seconds: float) -> "Setting":
+        """Return the same at its highest rate, where the rate's period is longer than this; else the same."""
+        flows = []
+        for flow in self.flows:
+            pace = flow.pace
+            if pace.period > seconds:
+                pace = replace(pace, rate=pace.rate * max(factor for _, factor in pace.shape), shape=())
+            flows.append(flow._replace(pace=pace))
+        return replace(self, flows=tuple(flows))
+
     def draw(self, seed: int, connects: int | None = None) -> Iterator[Connects]:
         """Yield the connects in order, some ten thousand at a time.  Whatever is random has a stream of its own."""
         waits, search, *streams = np.random.SeedSequence(seed).spawn(2 + 2 * len(self.flows))

@@ -7,7 +7,9 @@ of many, so the interval is that of single runs, not of their mean, and wide eno
 """
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from timewait.clock import MS, SECOND
 from timewait.errors import UnavailableError, UsageError
+from timewait.lab.host import InterruptedCallError
 from timewait.lab.kernel import KernelHost
 from timewait.plan import paths, simulation
 from timewait.plan.budget import NONE, SECOND_HALF, Connects, Decided
@@ -26,13 +29,15 @@ from timewait.plan.workload import Workload
 from timewait.system.load import OK, SLOW, Plan
 
 PORTS: Final = 300
-MOST_PORTS: Final = 4096
 # Enough connects for a run to show something, where the range can be made wide enough for them.
 _CONNECTS: Final = 200
+# With fewer there is nothing to see.
+_TOO_FEW: Final = 5
 # What one process connects and closes a second, on a schedule, with room to spare.
 MOST_RATE: Final = 2000.0
 MOST_SECONDS: Final = 3600.0
 _LOW: Final = 40000
+_LAST: Final = 65535
 _SERVER: Final = "127.0.0.2"
 _CLIENT: Final = ("127.0.0.1",)
 # Behind a NAT clients need ports for a minute each, and the NAT may have more than one of them has.
@@ -47,6 +52,7 @@ _STEADY_RUNS: Final = 20
 TOLERANCE: Final = 0.05
 # Six numbers are to be within their intervals in 95 % of all trials: each is in 1 - 0.05/6 (Bonferroni), half a side.
 _TAIL: Final = 0.05 / 6 / 2
+_COARSE: Final = 2
 # The schedule was kept if of a thousand connects one was later than this share of the time that a port is out of use.
 _LATE: Final = 0.02
 
@@ -75,12 +81,17 @@ class Trial:
         return all(not flow.pace.random and flow.hold.kind == "constant" for flow in self.setting.flows)
 
     @property
+    def low(self) -> int:
+        """The first port of the range here, an even one, as Linux's own is."""
+        return min(_LOW, (_LAST + 1 - self.setting.ports) & ~1)
+
+    @property
     def sysctls(self) -> dict[str, str]:
         """What is set in the namespace, and nowhere else."""
         scene = self.setting
         flows = zip(self.clients, scene.flows, strict=True)
         taken_over = not self.nat and any(mine and scene.blocked_by(flow) < scene.wait for mine, flow in flows)
-        own = f"{_LOW} {_LOW + scene.ports - 1}"
+        own = f"{self.low} {self.low + scene.ports - 1}"
         return {
             "net.ipv4.ip_local_port_range": "1024 65535" if self.nat else own,
             "net.ipv4.tcp_timestamps": str(int(self.timestamps)),
@@ -162,7 +173,7 @@ def trial(
         raise UsageError(f"a run of {seconds:g} s cannot be", f"up to {MOST_SECONDS:g} s")
     if ports is None:
         wanted = scene.ports * _CONNECTS / (scene.rate * seconds)
-        ports = min(scene.ports, max(PORTS, min(MOST_PORTS, math.ceil(wanted))))
+        ports = min(scene.ports, max(PORTS, math.ceil(wanted)))
     ports += ports % 2 if scene.second else 0
     scale = min(1.0, ports / scene.ports)
     if scene.rate * scale > MOST_RATE:
@@ -191,11 +202,14 @@ def trial(
 def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -> dict[str, Trial]:
     """Return a trial for each set of ports of a workload, by the name of it.
 
-    Raises `UsageError` for stacks that are not Linux, and for what is not run here.
+    A NAT is this kernel's, whatever the workload's does with ports that wait.  Of a rate that goes through a day the
+    busiest part is run, and what opens hardly a connection is left out.  Raises `UsageError` for stacks that are not
+    Linux, and for what is not run here.
     """
     found = {}
+    boxes = {box.name: replace(box, takes_over=True) for box in workload.middleboxes}
+    workload = replace(workload, middleboxes=tuple(boxes.values()))
     for ports, scene in simulation.settings_of(workload, wheel=True):
-        boxes = {box.name: box for box in workload.middleboxes}
         streams = [stream for stream in ports.streams if stream.rate]
         name = f"{ports.whose} -> {ports.towards or 'everywhere'}"
         source = None if ports.whose in boxes else workload.source(ports.whose)
@@ -206,10 +220,9 @@ def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -
             )
         if source is not None and (source.socket_range or source.binding is Binding.EXPLICIT):
             raise UsageError(f"{name}: how its sockets choose ports is not run here", 'binding = "late" or "bind"')
-        if source is None and not boxes[ports.whose].takes_over:
-            raise UsageError(
-                f"{name}: this kernel's NAT takes ports over that wait", "takes_over = true in the middlebox"
-            )
+        scene = scene.busiest(seconds or _long_enough(scene))
+        if scene.rate * (seconds or _long_enough(scene)) < _TOO_FEW:
+            continue
         found[name] = trial(
             scene,
             clients=tuple(stream.by_client for stream in streams),
@@ -218,6 +231,11 @@ def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -
             seconds=seconds,
             seed=seed,
             nat=source is None,
+        )
+    if not found:
+        raise UsageError(
+            "so few connections are opened that nothing would be seen on this kernel",
+            "a longer run: --validate-for 10min",
         )
     return found
 
@@ -235,7 +253,7 @@ def validate(what: Trial, tell: Callable[[float], None] = lambda _: None) -> Val
     Raises `UnavailableError` where namespaces or settings are not to be had.
     """
     run = _schedule(what)
-    pool = (_NAT, _LOW, _LOW + what.setting.ports - 1) if what.nat else None
+    pool = (_NAT, what.low, what.low + what.setting.ports - 1) if what.nat else None
     sources = _BEHIND if what.nat else _CLIENT
     plan = Plan(sources, ((_SERVER, _PORT),), what.by_bind, _looks(what), pool)
     with KernelHost() as host:
@@ -253,7 +271,7 @@ def validate(what: Trial, tell: Callable[[float], None] = lambda _: None) -> Val
     errors = np.frombuffer(recorded.errors, np.int16)
     ports = np.frombuffer(recorded.ports, np.uint16).astype(np.int64)
     count = len(errors)
-    odd = (ports - _LOW) % 2 == 1
+    odd = (ports - what.low) % 2 == 1
     half = np.where(errors != OK, NONE, np.where(odd & what.parity, SECOND_HALF, 0))
     waiting = [row[1] for row in recorded.looks]
     measured = _numbers(what, run.times[:count], half.astype(np.uint8), waiting)
@@ -264,19 +282,53 @@ def validate(what: Trial, tell: Callable[[float], None] = lambda _: None) -> Val
     return Validated(what, foretell(what, measured), late, kept, strange, kernel)
 
 
+def validate_all(
+    found: dict[str, Trial], tell: Callable[[float], None] = lambda _: None
+) -> Iterator[tuple[str, Validated]]:
+    """Run trials side by side, each in a namespace of its own, and yield them in order; see `validate`.
+
+    `tell` hears how many seconds are done of the longest.
+    """
+    done = dict.fromkeys(found, 0.0)
+    stopped = threading.Event()
+
+    def one(name: str) -> Validated:
+        def progress(seconds: float) -> None:
+            if stopped.is_set():
+                raise InterruptedCallError
+            done[name] = seconds
+
+        return validate(found[name], progress)
+
+    with ThreadPoolExecutor(max(1, len(found))) as pool:
+        futures = {name: pool.submit(one, name) for name in found}
+        try:
+            while wait(futures.values(), timeout=_SLICE / SECOND).not_done:
+                tell(max(done.values()))
+        except BaseException:
+            stopped.set()
+            raise
+    for name, future in futures.items():
+        yield name, future.result()
+
+
 def foretell(what: Trial, measured: Numbers) -> tuple[Row, ...]:
     """Return each number beside what simulated runs of the same trial came to."""
     runs = _STEADY_RUNS if what.steady else _RUNS
     # Seeds of their own: the kernel's run must not foretell itself.
     found = np.array([_simulated(what, what.seed + 1 + number) for number in range(runs)])
+    count = what.setting.rate * what.seconds
     rows = []
     for name, column, value in zip(Numbers._fields, found.T, measured, strict=True):
         if (name == "beyond_half" and not what.parity) or (name == "waiting" and what.nat):
             continue
         mean = float(np.mean(column)) if np.isfinite(column).all() else float(np.median(column))
         if what.steady:
-            room = TOLERANCE * abs(mean) if math.isfinite(mean) else 0.0
-            low, high = mean - room, mean + room
+            # Connects are counted in whole ones, so small shares and rates are as coarse as that.
+            one = {"carried": 1 / what.seconds, "sustained": 2 / what.seconds}.get(name, 1 / count if count else 0.0)
+            whole = _COARSE * one if name != "first_failure" else 0.0
+            room = max(TOLERANCE * abs(mean), whole) if math.isfinite(mean) else 0.0
+            low, high = min(mean - room, float(column.min())), max(mean + room, float(column.max()))
         else:
             ordered = np.sort(column)
             low, high = float(ordered[int(_TAIL * runs)]), float(ordered[math.ceil((1 - _TAIL) * runs) - 1])

@@ -56,9 +56,9 @@ def _verdict(found: Validated) -> str:
         )
     if found.strange and found.trial.nat:
         return (
-            f"{found.strange} connects took longer than half a second: the NAT dropped the SYN, or a server in TIME-WAIT "
-            "refused it, as it does when another host behind the NAT comes by the same port with an older timestamp. "
-            "The simulation knows the first, not the second."
+            f"{found.strange} connects took longer than half a second: the NAT dropped the SYN, or a server in "
+            "TIME-WAIT refused it, as it does when another host behind the NAT comes by the same port with an older "
+            "timestamp. The simulation knows the first, not the second."
         )
     if found.strange:
         return f"{found.strange} connects took longer than half a second: something other than ports is in the way."
