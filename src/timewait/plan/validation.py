@@ -328,7 +328,7 @@ def foretell(what: Trial, measured: Numbers) -> tuple[Row, ...]:
             one = {"carried": 1 / what.seconds, "sustained": 2 / what.seconds}.get(name, 1 / count if count else 0.0)
             whole = _COARSE * one if name != "first_failure" else 0.0
             room = max(TOLERANCE * abs(mean), whole) if math.isfinite(mean) else 0.0
-            low, high = min(mean - room, float(column.min())), max(mean + room, float(column.max()))
+            low, high = max(0.0, min(mean - room, float(column.min()))), max(mean + room, float(column.max()))
         else:
             ordered = np.sort(column)
             low, high = float(ordered[int(_TAIL * runs)]), float(ordered[math.ceil((1 - _TAIL) * runs) - 1])
