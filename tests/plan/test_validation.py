@@ -5,7 +5,7 @@ A kernel's wait is a minute, so these take 72 s, of which the machine is idle ne
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +13,10 @@ from needs import require_namespaces
 from timewait.clock import SECOND
 from timewait.errors import UsageError
 from timewait.lab.kernel import KernelHost
+from timewait.plan import presets
 from timewait.plan.draws import Life, Pace
 from timewait.plan.setting import Flow, Setting
-from timewait.plan.validation import Numbers, Trial, Validated, foretell, trial, validate
+from timewait.plan.validation import Numbers, Trial, foretell, trial, trials, validate, validate_all
 from timewait.system.load import Plan
 
 PORTS = 28232
@@ -39,22 +40,42 @@ TRIALS: dict[str, Trial] = {
 }
 
 
-def test_the_kernel_does_what_was_foretold() -> None:
+def presets_found() -> dict[str, Trial]:
+    return {
+        f"{preset}: {name}": found for preset in presets.NAMES for name, found in trials(presets.get(preset)).items()
+    }
+
+
+def test_the_kernel_does_what_was_foretold_of_every_preset_and_of_more() -> None:
     """Within 5 % where connects come steadily, within the interval where they come at random."""
     require_namespaces()
-    with ThreadPoolExecutor(len(TRIALS)) as pool:
-        found: list[Validated] = list(pool.map(validate, TRIALS.values()))
-    late = [name for name, each in zip(TRIALS, found, strict=True) if not each.kept]
-    wrong = {
-        (name, row.name): row
-        for name, each in zip(TRIALS, found, strict=True)
-        for row in each.rows
-        if each.kept and not row.holds
-    }
+    found = dict(validate_all(TRIALS | presets_found()))
+    late = [name for name, each in found.items() if not each.kept]
+    wrong = {(name, row.name): row for name, each in found.items() for row in each.rows if each.kept and not row.holds}
     assert not wrong
-    assert not any(each.strange for each in found if each.kept)
+    assert not any(each.strange for each in found.values() if each.kept)
     if late:
         pytest.skip(f"this machine was too busy to keep the schedule of: {', '.join(late)}")
+
+
+def test_every_preset_has_something_to_run() -> None:
+    names = {name.partition(":")[0] for name in presets_found()}
+    assert names == set(presets.NAMES)
+    assert any(found.nat for found in presets_found().values())
+
+
+def test_what_cannot_be_run_here_is_said() -> None:
+    load = presets.get("proxy")
+    for change, said in (
+        ({"profile": "freebsd"}, "this kernel is Linux"),
+        ({"socket_range": True}, "is not run here"),
+    ):
+        changed = replace(load, sources=(replace(load.sources[0], **change),))
+        with pytest.raises(UsageError, match=said):
+            trials(changed)
+    thin = replace(load, flows=(replace(load.flows[0], rate=1e-6),))
+    with pytest.raises(UsageError, match="so few connections"):
+        trials(thin)
 
 
 def test_300_ports_carry_4_9_connects_a_second() -> None:

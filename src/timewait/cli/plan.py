@@ -161,7 +161,7 @@ def plan(
     everything = found.routes if as_json or as_csv else shown
     remedies = {route.name: list(compare(load, route.source, route.destination)) for route in everything}
     played = {} if simulate is None else {route.name: _play(route, simulate, seed) for route in shown}
-    validated = {route.name: _validate(route, validate_for, seed) for route in shown} if check else {}
+    validated = _validate(load, route_name, validate_for, seed) if check else {}
     if as_json:
         document = plan_data.data(found, remedies, played)
         if validated:
@@ -190,13 +190,14 @@ def _lines(
     yield from report.head(found, width())
     for route in shown:
         yield from report.lines(found, route, remedies[route.name], played.get(route.name), width())
-        if route.name in validated:
-            from timewait.report import validation as validation_report
-
-            yield ""
-            yield from validation_report.lines(validated[route.name], width())
         if route is not shown[-1]:
             yield ""
+    for name, each in validated.items():
+        from timewait.report import validation as validation_report
+
+        yield ""
+        yield f"{name}, for real"
+        yield from validation_report.lines(each, width())
 
 
 def _workload(
@@ -279,26 +280,21 @@ def _shown(found: "Forecast", name: str | None, show_all: bool) -> "tuple[Route,
     raise UsageError(f"there is no route {name!r}", "routes: " + ", ".join(route.name for route in found.routes[:20]))
 
 
-def _validate(route: "Route", seconds: str | None, seed: int) -> "Validated":
-    from timewait.plan.demand import Binding, parse_duration
-    from timewait.plan.paths import profile_of
-    from timewait.plan.validation import trial, validate
+def _validate(load: "Workload", route: str | None, seconds: str | None, seed: int) -> "dict[str, Validated]":
+    """Run every set of ports of the workload, or of one route, side by side."""
+    from timewait.plan.demand import parse_duration
+    from timewait.plan.validation import trials, validate_all
 
-    for end in (route.source, route.destination):
-        if end.profile != "linux":
-            raise UsageError(
-                f"this kernel is Linux, and cannot show what {end.profile} does", "leave --validate or the profile out"
-            )
-    what = trial(
-        _scene(route, wheel=True),
-        client_closes=route.destination.client_closes == 1,
-        by_bind=route.source.binding is Binding.BIND,
-        timestamps=profile_of(route.source).timestamps,
-        seconds=None if seconds is None else parse_duration(seconds),
-        seed=seed,
-    )
-    with click.progressbar(length=round(what.seconds * 4), label="on this kernel", file=sys.stderr) as bar:
-        return validate(what, lambda done: bar.update(round(done * 4) - bar.pos))
+    found = trials(load, seconds=None if seconds is None else parse_duration(seconds), seed=seed)
+    if route is not None:
+        name = " ".join(route.split())
+        if name not in found:
+            raise UsageError(f"{name} cannot be run on this kernel by itself", f"what can: {', '.join(found)}")
+        found = {name: found[name]}
+    longest = max(each.seconds for each in found.values())
+    label, hidden = f"on this kernel, {longest:g} s", not sys.stderr.isatty()
+    with click.progressbar(length=round(longest * 4), label=label, file=sys.stderr, hidden=hidden) as bar:
+        return dict(validate_all(found, lambda done: bar.update(round(done * 4) - bar.pos)))
 
 
 def _play(route: "Route", connects: int, seed: int) -> "Simulated":
@@ -313,11 +309,11 @@ def _play(route: "Route", connects: int, seed: int) -> "Simulated":
     return found if route.own.ports.first_half is not None else found._replace(beyond_half=None)
 
 
-def _scene(route: "Route", *, wheel: bool = False) -> "Setting":
+def _scene(route: "Route") -> "Setting":
     from timewait.plan import paths
     from timewait.plan.simulation import of_ports
 
     closes = route.destination.client_closes
     client = paths.limits_of(route.source, route.destination)
     stack = client if closes else paths.limits_of_server(route.destination)
-    return of_ports(route.own.ports, stack.wait, stack.late, wheel=wheel)
+    return of_ports(route.own.ports, stack.wait, stack.late)

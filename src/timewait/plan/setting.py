@@ -68,6 +68,11 @@ class Setting:
         """Mean seconds that a connection is open."""
         return sum(flow.pace.rate * flow.hold.mean for flow in self.flows) / self.rate
 
+    @property
+    def highest(self) -> float:
+        """Connects a second, at their most."""
+        return sum(flow.pace.rate * max((factor for _, factor in flow.pace.shape), default=1.0) for flow in self.flows)
+
     def blocked_by(self, flow: Flow) -> float:
         """Return the seconds for which a port is blocked after a connection of this flow, without the wheel's part."""
         return self.blocked if flow.blocked is None else flow.blocked

@@ -50,7 +50,7 @@ def lines(found: Validated, width: int) -> Iterator[str]:
 def _verdict(found: Validated) -> str:
     if not found.kept:
         return (
-            f"This machine was too busy to keep the schedule (one connect in a thousand came "
+            f"This machine was too busy to keep the schedule (one connect in a hundred came "
             f"{found.late * 1000:.3g} ms late or more): the numbers say nothing of the plan. Run it again when less "
             "is going on."
         )
