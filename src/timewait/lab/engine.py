@@ -26,7 +26,7 @@ from timewait.tcp.profile import Profile, Reuse, SynRule, Sysctl
 from timewait.tcp.settings import SettingError, parse
 from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
 from timewait.tcp.time_wait import pack_key
-from timewait.trace import Called
+from timewait.trace import Called, Trace
 
 # What a call lasts, besides waiting: connect() on loopback takes 16 to 18 us, measured on 6.18.  Without any, two calls
 # would happen at one instant, and clocks that tick in between (ISN, timestamps) would stand still.
@@ -103,6 +103,11 @@ class EngineHost:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing to end: the world is a value."""
+
+    @property
+    def trace(self) -> Trace | None:
+        """The network's record; None where it is switched off."""
+        return self.network.trace
 
     def interrupt(self) -> None:
         """Make the call under way, or else the next one, raise `InterruptedCallError`.  Safe in a signal handler."""

@@ -27,6 +27,7 @@ from timewait.system.load import Plan, Progress, Recorded
 from timewait.system.process import Ended
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
+from timewait.system.tap import Tap
 from timewait.system.tun import Tun, TunSetup
 
 # Connects of a schedule that one datagram of the socket pair can carry, with 17 octets each.
@@ -154,10 +155,19 @@ class KernelHost:
         Raises `UnavailableError` where the machine has no TUN or this user may not, and for the machine's own stack.
         """
         name: str = self._ask("tun", setup=setup)
-        # Not socket.recv_fds(): it drops the flags before Python 3.13, and other programs would inherit the device.
+        return Tun(self._handed(), name, setup.mtu, setup.offload)
+
+    def _handed(self) -> int:
+        """Return the descriptor that follows an answer."""
+        # Not socket.recv_fds(): it drops the flags before Python 3.13, and other programs would inherit it.
         _, [(_, _, data)], _, _ = self._control.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-        self._ask("now")  # by this answer the agent has closed its own, and ours alone keeps the device
-        return Tun(int.from_bytes(data[:4], sys.byteorder), name, setup.mtu, setup.offload)
+        self._ask("now")  # by this answer the agent has closed its own, and ours alone keeps what it stands for
+        return int.from_bytes(data[:4], sys.byteorder)
+
+    def open_tap(self) -> Tap:
+        """Begin to listen to the host's loopback; the caller closes it.  Raises `UnavailableError` where it cannot."""
+        self._ask("tap")
+        return Tap(self._handed())
 
     def route(self, device: str, destination: str) -> None:
         """Send what is for an address through a device of the host's namespace."""

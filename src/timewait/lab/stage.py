@@ -5,6 +5,7 @@ One interface for every world.  What befalls segments is said with `sim.faults`;
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from typing import Any
 
 from timewait.clock import SECOND, Duration, Instant
 from timewait.endpoint import Endpoint
@@ -120,10 +121,17 @@ class Stage:
 
     @property
     def recorded(self) -> Trace | None:
-        """The trace, of a network or of an engine's host alone; None where nothing was recorded."""
-        network = self._network or getattr(self.hosts[0], "network", None)
-        trace: Trace | None = None if network is None else network.trace
+        """The trace, of a network or of a host alone; None where nothing was recorded."""
+        recorder: Any = self._network or self.hosts[0]
+        if (listened := getattr(recorder, "listened", None)) is not None:
+            listened()
+        trace: Trace | None = getattr(recorder, "trace", None)
         return trace
+
+    @property
+    def unrecorded(self) -> int:
+        """How many packets a host's record misses: more passed at once than could be taken down."""
+        return sum(getattr(host, "missed", 0) for host in self.hosts)
 
     @property
     def schedule(self) -> str:

@@ -14,6 +14,7 @@ from timewait.lab.engine import CALL, EngineHost
 from timewait.lab.kernel import KernelHost
 from timewait.lab.live import LiveNetwork
 from timewait.lab.networked import NetworkedHost
+from timewait.lab.recorded import LoopbackHost
 from timewait.lab.scenario import ENGINE, Scenario
 from timewait.lab.stage import Stage
 from timewait.sim.link import PERFECT, Conditions
@@ -35,7 +36,11 @@ def stage(
     """
     if not scenario.networked:
         (name,) = scenario.hosts
-        alone: Any = EngineHost.alone(profile, seed, traced=traced) if world == ENGINE else KernelHost()
+        alone: Any
+        if world == ENGINE:
+            alone = EngineHost.alone(profile, seed, traced=traced)
+        else:
+            alone = LoopbackHost(name) if traced else KernelHost()
         return Stage({name: ends.enter_context(alone)})
     network = _network(world, seed)
     if isinstance(network, LiveNetwork):

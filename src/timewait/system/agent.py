@@ -336,6 +336,18 @@ class Agent:
         self._handed.append(descriptor)
         return name
 
+    def do_tap(self) -> None:
+        if not self._private:
+            raise UnavailableError("nothing is listened to: this host is the machine's own", "others use it too")
+        from timewait.system import tap
+
+        self._handed.append(tap.create())
+
+    def do_ends(self, handle: int) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The connection's own end and its peer's: addresses and ports."""
+        found = self._sockets[handle]
+        return found.getsockname()[:2], found.getpeername()[:2]
+
 
 def _open(address: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
