@@ -169,6 +169,15 @@ def test_limits_from_the_command_line_win_over_the_file(tmp_path: Path) -> None:
     assert replayed("search-step", "--limit", "ports_nearly_gone=0.6").returncode == 2
 
 
+@pytest.mark.parametrize("text", ["doctor = 3", "[doctor]\npaws = [1]", "[doctor]\nothers = 1", "[doctor", "\x00"])
+def test_a_file_of_limits_that_makes_no_sense_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "limits.toml"
+    file.write_text(text)
+    done = replayed("quiet", "--limits", str(file))
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.startswith("error: ")
+
+
 def test_every_limit_is_listed_in_help() -> None:
     text = doctor("--help").stdout
     assert all(re.search(rf"^ +{name} = ", text, re.MULTILINE) for name in Limits._fields)

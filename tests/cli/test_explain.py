@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -289,6 +290,40 @@ def test_bad_input_is_two_lines_and_no_traceback(arguments: list[str], words: st
     assert done.returncode == 64, done
     assert words in done.stderr
     assert done.stderr.count("\n") == 2
+
+
+NARROW = """
+import socket, sys
+kept, ten = [], (40000 | 40009 << 16).to_bytes(4, sys.byteorder)
+while True:
+    own = socket.socket()
+    own.setsockopt(socket.IPPROTO_IP, 51, ten)
+    try:
+        own.connect(("127.0.0.1", 5432))
+    except OSError as error:
+        print(len(kept), error.errno, flush=True)
+        break
+    kept.append(own)
+input()
+"""
+
+
+def test_a_range_of_the_sockets_own_is_found_where_live_ones_can_be_asked() -> None:
+    """ip(7): IP_LOCAL_PORT_RANGE, since 6.3.  Ten ports are all in use while the namespace has thousands."""
+    require_namespaces()
+    with KernelHost() as host:
+        host.listen(SERVICE)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with host.start([sys.executable, "-c", NARROW], **pipes) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == f"10 {errno.EADDRNOTAVAIL}\n".encode()
+            found = confirmed(host, "EADDRNOTAVAIL", "--to", str(SERVICE))
+            other = confirmed(host, "EADDRNOTAVAIL", "--to", "127.0.0.1:5433")
+            program.communicate(b"\n")
+    if not found and os.geteuid():
+        pytest.skip("this user may not ask other processes (Yama)")
+    assert found == ["the socket has a narrower range of its own (IP_LOCAL_PORT_RANGE)"]
+    assert other == []
 
 
 def test_a_search_takes_milliseconds_and_explains_no_second() -> None:

@@ -243,6 +243,8 @@ def _limits(file: Path | None, given: tuple[str, ...]) -> Limits:
             table = tomllib.loads(file.read_text()).get("doctor", {})
         except (OSError, ValueError) as error:
             raise UsageError(f"{file} cannot be read: {error}", "write TOML with a table [doctor]") from None
+        if not isinstance(table, dict):
+            raise UsageError(f"{file}: doctor = {table!r} is no table", "write TOML with a table [doctor]")
         values.update(table)
     for text in given:
         name, equals, value = text.partition("=")

@@ -101,6 +101,8 @@ def explain(
     if snapshot is None and asked.source:
         here, standing, pair = _own_end(asked.source, asked.to)
         asked = asked._replace(source_here=here, standing=standing, pair=pair)
+    if snapshot is None and asked.to and asked.to.port:
+        asked = asked._replace(ranges=_own_ranges(asked.to))
     if trying:
         _check(name, asked)
         asked = asked._replace(tried=_tried(name, asked))
@@ -116,6 +118,12 @@ def _own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int
     from timewait.host import collector
 
     return collector.own_end(source, to)
+
+
+def _own_ranges(to: Endpoint) -> dict[tuple[int, int], int] | None:
+    from timewait.host import collector
+
+    return collector.own_ranges(to)
 
 
 def _failing(line: str) -> str | None:

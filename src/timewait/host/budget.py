@@ -144,10 +144,11 @@ def _budget(at: tuple[str, str, int], size: int, rows: list[Population], reuse_a
     for row in rows:
         by_state[row.state] = by_state.get(row.state, 0) + row.sockets
     waits = merged(row for row in rows if row.state == "TIME-WAIT")
+    timed = waits if all(row.state == "TIME-WAIT" for row in rows if row.cells) else merged(rows)
     orphans = sum(row.not_held for row in rows)
     late = [row for row in rows if row.late]
     now = sum(count for row in late if row.state == "TIME-WAIT" for cell, count in row.cells if cell >= _NOW_CELL)
-    found = budget(at, size, by_state, orphans, merged(rows), waits, reuse_after_ms, hz)
+    found = budget(at, size, by_state, orphans, timed, waits, reuse_after_ms, hz)
     return found._replace(late=sum(row.sockets for row in late), late_now=now)
 
 

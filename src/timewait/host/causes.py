@@ -42,6 +42,7 @@ class Question(NamedTuple):
 
     `source_here`: whether the own address is on this host; `standing`: how many sockets hold the own port, by state;
     `pair`: of those, the ones towards the destination.  None where nobody looked.  `tried`: the calls made, in order.
+    `ranges`: ports in use of each range that live sockets there have of their own; None where none could be asked.
     `a_second`: it is about connects that take a whole second.
     """
 
@@ -52,6 +53,7 @@ class Question(NamedTuple):
     pair: dict[str, int] | None = None
     tried: tuple[Attempt, ...] = ()
     a_second: bool = False
+    ranges: dict[tuple[int, int], int] | None = None
 
     def attempt(self, call: str) -> Attempt | None:
         """Return the first attempt that ended with this call."""
@@ -184,14 +186,17 @@ def live_pair(look: Look, asked: Question) -> Cause:
 
 
 def own_range(look: Look, asked: Question) -> Cause:
-    """Name what no dump shows: a range of the socket's own."""
-    attempt = asked.attempt("connect")
-    tried = "; a plain connect() just now found a port" if attempt and attempt.ok else ""
-    return Cause(
-        "the socket has a narrower range of its own (IP_LOCAL_PORT_RANGE)",
-        Verdict.OPEN,
-        f"the kernel tells nobody but the program{tried}",
-    )
+    """Judge whether a range of the sockets' own is used up.  No dump shows it; live sockets can be asked."""
+    cause = "the socket has a narrower range of its own (IP_LOCAL_PORT_RANGE)"
+    if asked.ranges is None:
+        attempt = asked.attempt("connect")
+        tried = "; a plain connect() just now found a port" if attempt and attempt.ok else ""
+        return Cause(cause, Verdict.OPEN, f"no live socket there could be asked{tried}")
+    if not asked.ranges:
+        return Cause(cause, Verdict.RULED_OUT, "live sockets there were asked, and have none")
+    told = [f"{low} {high}, {used:,} of {high - low + 1:,} in use" for (low, high), used in asked.ranges.items()]
+    full = any(used > high - low for (low, high), used in asked.ranges.items())
+    return Cause(cause, Verdict.CONFIRMED if full else Verdict.RULED_OUT, f"live sockets there have {'; '.join(told)}")
 
 
 def other_listener(look: Look, asked: Question) -> Cause:

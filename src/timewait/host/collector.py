@@ -11,7 +11,7 @@ import time
 
 from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
-from timewait.host.budget import budgets, late_ports, pool_of, ports_of
+from timewait.host.budget import Budget, budgets, late_ports, pool_of, ports_of
 from timewait.host.history import may_fill
 from timewait.host.limits import Limits
 from timewait.host.restarts import restarts
@@ -40,6 +40,8 @@ _RECYCLE = "net.ipv4.tcp_tw_recycle"
 _COUNTERS = ("Tcp.", "TcpExt.", "sockstat.TCP.", "sockstat6.TCP6.")
 # Above so many the last of them is not looked up: /proc is read once, but the socket table for each.
 _MOST_OWNED = 10
+# Sockets towards one destination that are asked for a range of their own.
+_MOST_ASKED = 200
 # Rows are made of no more sockets than that: some 3 us each.
 _MOST_LISTED = 200_000
 # Counting in detail costs the standard library twice what a plain count does, so numpy pays earlier.
@@ -86,7 +88,9 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
         recycle_in=() if namespace or _RECYCLE in values else tuple(sysctl.files_that_set(_RECYCLE)),
     )
     looked = looked._replace(restarts=restarts(looked, limits or Limits(), missing))
-    return _with_owners(_with_crowds(looked, limits or Limits(), missing), limits or Limits(), missing)
+    every = budgets(looked)
+    looked = _with_crowds(looked, every, limits or Limits(), missing)
+    return _with_owners(looked, every, limits or Limits(), missing)
 
 
 def _counters() -> dict[str, int]:
@@ -113,14 +117,14 @@ def _population(kind: "Kind", lefts: dict[int, int]) -> Population:
     return Population(STATES[state], role, own, *where, *split(lefts), late=half == census.LATE)
 
 
-def _with_crowds(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
+def _with_crowds(snapshot: Snapshot, every: list[Budget], limits: Limits, missing: list[str]) -> Snapshot:
     """Count different ports where the clients of one address, all destinations together, come near the pool's size.
 
     Ports that bind() chose are all different; ports that connect() chose are shared among destinations.
     """
     size = max(1, pool_of(snapshot.sysctls, snapshot.listeners).size)
     used: dict[str, list[int]] = {}
-    for budget in budgets(snapshot):
+    for budget in every:
         used.setdefault(budget.local, []).append(budget.used)
     near = {local for local, counts in used.items() if len(counts) > 1 and limits.ports_step <= sum(counts) / size <= 1}
     if not near:
@@ -139,12 +143,10 @@ def _with_crowds(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snap
     return snapshot._replace(crowds=tuple(found))
 
 
-def _with_owners(snapshot: Snapshot, limits: Limits, missing: list[str]) -> Snapshot:
+def _with_owners(snapshot: Snapshot, every: list[Budget], limits: Limits, missing: list[str]) -> Snapshot:
     """Look up who holds sockets to the destinations, or of the services, in trouble, and only of those."""
     pressed = [
-        budget
-        for budget in budgets(snapshot)
-        if budget.share >= limits.ports_step or may_fill(budget, limits.full_within_s)
+        budget for budget in every if budget.share >= limits.ports_step or may_fill(budget, limits.full_within_s)
     ][:_MOST_OWNED]
     troubled = dict.fromkeys([*(budget[:3] for budget in pressed), *_leaking(snapshot, limits)])
     if not troubled:
@@ -187,6 +189,29 @@ def own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int]
             if row.peer == to and row.local == source:
                 pair[row.state] = pair.get(row.state, 0) + 1
     return machine.has_address(source.address), held, pair if to and to.port and source.port else None
+
+
+def own_ranges(to: Endpoint) -> dict[tuple[int, int], int] | None:
+    """Return the port ranges that live sockets towards `to` have of their own, and how many ports of each are in use.
+
+    None where there is no such socket, or none that may be asked.  net/ipv4/inet_connection_sock.c,
+    inet_sk_get_local_port_range: a bound outside of the namespace's range is as none.
+    """
+    from timewait.system.port_sharing import ranges
+
+    rows = [row for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState(), peer_port=to.port) if row.peer == to]
+    asked = ranges([row.inode for row in rows if row.inode][:_MOST_ASKED])
+    if not asked:
+        return None
+    pool = pool_of(_sysctls([]), ())
+    used = {row.local.port for row in rows}
+    found = {}
+    for own_low, own_high in set(asked.values()):
+        low = own_low if pool.low <= own_low <= pool.high else pool.low
+        high = own_high if low <= own_high <= pool.high else pool.high
+        if (low, high) != (pool.low, pool.high):
+            found[low, high] = sum(low <= port <= high for port in used)
+    return found
 
 
 def _inodes(local: str, address: str, port: int) -> set[int]:

@@ -16,6 +16,15 @@ _LATE_MEAN_MS: Final = 476
 NOW_SECONDS: Final = 5
 # Seconds of the past that TIME-WAIT sockets still tell completely.
 PAST_SECONDS: Final = 59
+# What one port costs connect() while it searches, measured on 6.18: 0.31 ms for a range of 4,096 ports, 3 to 8 ms for
+# 28,232; half of the range is searched each time.
+_STEP_LEAST_NS: Final = 150
+_STEP_MOST_NS: Final = 570
+
+
+def search_ns(ports: int) -> tuple[int, int]:
+    """Return the least and the most CPU time that connect() takes past half of so many ports, in nanoseconds."""
+    return ports // 2 * _STEP_LEAST_NS, ports // 2 * _STEP_MOST_NS
 
 
 def wheel_ms(hz: int) -> int:

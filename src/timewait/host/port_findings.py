@@ -8,6 +8,7 @@ from timewait.host import advice, closers
 from timewait.host.budget import Budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import Forecast, History, forecast, history, may_fill
+from timewait.host.limits import search_ns
 from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
@@ -140,12 +141,13 @@ def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: s
     owners = [owner for owner in look.snapshot.owners if owner[:3] == (budget.local, budget.address, budget.port)]
     evidence = [("ports", _held(budget)), ("who", _who(look, budget, owners)), *_rates(look, budget, past, ahead)]
     if name == "search-step":
+        low, high = (readable(cost) for cost in search_ns(budget.size))
         evidence.append(
             (
                 "why",
                 (
                     "beyond half the range connect() searches all ports of one parity first, each time: "
-                    "microseconds become milliseconds of CPU (__inet_hash_connect)"
+                    f"that adds {low} to {high} of CPU (__inet_hash_connect)"
                 ),
             )
         )
