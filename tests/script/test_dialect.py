@@ -50,7 +50,79 @@ TIMEOUT_ON_TOP_OF_THE_ROUND_TRIP = """
 +.3~+.33 > F. 1:1(0) ack 1
 +.6~+.66 > F. 1:1(0) ack 1
 """
+LISTENER = SERVER[: SERVER.index("+0 < S")]
+SMALL_BUFFER = (
+    LISTENER.replace("+0 bind", "+0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [20000], 4) = 0\n+0 bind")
+    + """
++0 < S 0:0(0) win 32792 <mss 1000,nop,wscale 7>
++0 > S. 0:0(0) ack 1 win 18980 <mss 1460,nop,wscale 0>
++0 < . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
+"""
+)
+CORKED = (
+    SERVER
+    + """
++0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = 0
++0 write(4, ..., 40) = 40
++.05 write(4, ..., 40) = 40
++.01 setsockopt(4, SOL_TCP, TCP_CORK, [0], 4) = 0
++0 > P. 1:81(80) ack 1
++.01 < . 1:1(0) ack 81 win 32792
++0 setsockopt(4, SOL_TCP, TCP_NODELAY, [1], 4) = 0
++0 send(4, ..., 40, MSG_MORE) = 40
++.05 write(4, ..., 40) = 40
++0 > P. 81:161(80) ack 1
+"""
+)
 ONLY_ON_LINUX = {
+    "a small buffer is announced in whole segments, unscaled; one segment may overshoot it, and then a FIN comes": (
+        SMALL_BUFFER
+        + """
++0 < P. 1:60001(60000) ack 1 win 257
+* > . 1:1(0) ack 60001 win 0
++0 < F. 60001:60001(0) ack 1 win 257
++0 > . 1:1(0) ack 60002 win 0
+"""
+    ),
+    "text past the window is not taken while other text waits": (
+        SMALL_BUFFER
+        + """
++0 < P. 1:4001(4000) ack 1 win 257
+* > . 1:1(0) ack 4001
++0 < P. 4001:54001(50000) ack 1 win 257
+* > . 1:1(0) ack 4001
++0 read(4, ..., 100000) = 4000
++0 < P. 4001:54001(50000) ack 1 win 257
+* > . 1:1(0) ack 54001 win 0
+"""
+    ),
+    "what is corked waits": CORKED,
+    "lifetime and class of service are the user's": SERVER
+    + """
++0 setsockopt(4, SOL_IP, IP_TTL, [7], 4) = 0
++0 setsockopt(4, SOL_IP, IP_TOS, [0x10], 4) = 0
++0 write(4, ..., 100) = 100
++0 > [ttl 7, tos 0x10] P. 1:101(100) ack 1
+""",
+    "congestion is asked about, answered and told": """
+0 `sysctl -q net.ipv4.tcp_ecn=1`
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > SEW 0:0(0) <...>
++.01 < SE. 0:0(0) ack 1 win 32767 <mss 1000>
++0 > . 1:1(0) ack 1
++0 write(3, ..., 1000) = 1000
++0 > [ect0] P. 1:1001(1000) ack 1
++.01 < E. 1:1(0) ack 1001 win 32767
++0 write(3, ..., 1000) = 1000
++0 > [ect0] PW. 1001:2001(1000) ack 1
++.01 < [ce] P. 1:101(100) ack 2001 win 32767
++0 > [noecn] E. 2001:2001(0) ack 101
++.01 < W. 101:201(100) ack 2001 win 32767
++0 > [noecn] . 2001:2001(0) ack 201
+""",
     "a FIN that comes twice is reported": SERVER + DUPLICATE_FIN,
     "blocks by how lately they came, repeated text first": SERVER + TEXT_TWICE,
     "200 ms of variance come on top of the round trip": SERVER + TIMEOUT_ON_TOP_OF_THE_ROUND_TRIP,
@@ -86,7 +158,7 @@ def passes(tmp_path: Path, text: str, profile: str = "linux") -> None:
 def test_linux_and_the_profile_of_that_name_agree(tmp_path: Path, name: str) -> None:
     require_tun()
     passes(tmp_path, ONLY_ON_LINUX[name])
-    result = played(tmp_path, ONLY_ON_LINUX[name], "kernel", 500_000)
+    result = played(tmp_path, ONLY_ON_LINUX[name], "kernel", 500_000, allow_shell=True)
     assert result.passed, result.error or (result.outcome and result.outcome.failure)
 
 
@@ -145,3 +217,44 @@ def test_commands_run_where_the_script_lies_and_know_the_number_that_helpers_nam
     text = "`sh ./settings.sh`\n0 `test $(sysctl -n net.ipv4.tcp_timestamps) = 0 && test $PACKETDRILL_PID = $PPID`\n"
     result = played(tmp_path, text, "kernel", allow_shell=True)
     assert result.passed, result.error or (result.outcome and result.outcome.failure)
+
+
+def test_freebsd_asks_about_congestion_twice_and_shrinks_what_its_syn_offers(tmp_path: Path) -> None:
+    """tcp_ecn_output_syn_sent(), tcp_ecn.c: net.inet.tcp.ecn.maxretries = 1; tcp_mssopt() asks the host cache."""
+    passes(
+        tmp_path,
+        """
+0 `sysctl -w net.inet.tcp.ecn.enable=1`
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > SEW 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 100 ecr 0>
++.1 < [0:0(0)] icmp unreachable frag_needed mtu 1300
++.9 > SEW 0:0(0) win 65535 <mss 1260,nop,wscale 6,sackOK,TS val 1100 ecr 0>
++2.2 > S 0:0(0) win 65535 <mss 1260,nop,wscale 6,sackOK,TS val 3300 ecr 0>
+""",
+        "freebsd",
+    )
+
+
+def test_freebsd_s_hop_limit_holds_in_time_wait_too(tmp_path: Path) -> None:
+    passes(
+        tmp_path,
+        """
+--ip_version=ipv6
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, IPPROTO_IPV6, IPV6_UNICAST_HOPS, [4], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < (hlim 3) S 0:0(0) win 32767 <mss 1440,sackOK,eol,eol>
++0 > (hlim 4) S. 0:0(0) ack 1 win 65535 <mss 1440,sackOK,eol,eol>
++.1 < (hlim 3) . 1:1(0) ack 1 win 32767
++0 accept(3, ..., ...) = 4
++0 setsockopt(4, IPPROTO_IPV6, IPV6_UNICAST_HOPS, [6], 4) = 0
++0 close(4) = 0
++0 > (hlim 6) F. 1:1(0) ack 1 win 65535
++.1 < (hlim 3) F. 1:1(0) ack 2 win 32767
++0 > (hlim 6) . 2:2(0) ack 2 win 65535
+""",
+        "freebsd",
+    )

@@ -256,8 +256,8 @@ def test_assertions_see_tcp_info() -> None:
 
 
 def test_what_the_engine_has_not_is_refused_with_words() -> None:
-    with pytest.raises(ScriptError, match=r":\d+:27: the engine has no option TCP_CORK\n.*\n +\^$"):
-        run(f"{ACCEPTED}\n+0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = 0\n")
+    with pytest.raises(ScriptError, match=r":\d+:27: the engine has no option TCP_DEFER_ACCEPT\n.*\n +\^$"):
+        run(f"{ACCEPTED}\n+0 setsockopt(4, SOL_TCP, TCP_DEFER_ACCEPT, [1], 4) = 0\n")
     with pytest.raises(ScriptError, match="linux has no constant TCP_NOPE"):
         run(f"{ACCEPTED}\n+0 setsockopt(4, SOL_TCP, TCP_NOPE, [1], 4) = 0\n")
     with pytest.raises(ScriptError, match="no command sysctll"):

@@ -25,6 +25,7 @@ from timewait.tcp.time_wait import pack_key
 # A settings file has a few kB; more is a mistake or an attack.
 _LARGEST_FILE: Final = 1 << 20
 _DEEPEST: Final = 4
+_PROGRAMS: Final = frozenset(map(Path, ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin")))
 _LONGEST_PATTERN: Final = 200
 _OK: Final = CommandResult("", 0)
 _DISCARDED: Final = re.compile(r"(?<!\S)(&|[12])?>>?\s*(?:/dev/null|&[12])(?!\S)")
@@ -107,6 +108,8 @@ class Commands:
         if re.fullmatch(r"sysctl_restore_.*\.sh", PurePath(files[0]).name):
             return _OK  # what set_sysctls.py leaves behind to undo it; a world of the engine ends with its script
         path = Path(self.folder, files[0])
+        if path.parent in _PROGRAMS:
+            raise UnknownCommandError(f"the engine's host has no command {files[0]}", "it runs no programs")
         try:
             if not path.is_file():
                 raise UnknownCommandError(f"there is no file {path}")
@@ -321,6 +324,10 @@ class Commands:
         """`grep [-c] [-q] [-v] [-E] [-F] [-i] [-w] PATTERN` of what came before."""
         flags = "".join(word[1:] for word in words if word.startswith("-") and len(word) > 1 and word != "-e")
         patterns = [word for word in words if not word.startswith("-")]
+        if len(patterns) > 1:
+            raise UnknownCommandError(
+                f"grep {' '.join(words)}: the engine's host has no files", "grep looks through what a command printed"
+            )
         if set(flags) - set("cqvEFiw") or len(patterns) != 1:
             raise UnknownCommandError(f"grep {' '.join(words)}: one pattern, and of the flags -c -q -v -E -F -i -w")
         pattern = _pattern(patterns[0], flags)
@@ -365,6 +372,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Commands, list[str], str], CommandResult
     "kldload": Commands.nothing,
     "ip": Commands.nothing,
     "tc": Commands.nothing,
+    "ethtool": Commands.nothing,
     "sync": Commands.nothing,
     "sh": Commands.source,
     "bash": Commands.source,

@@ -13,7 +13,7 @@ from timewait.clock import MS, Duration
 from timewait.script.calls import CONSTANTS, evaluate
 from timewait.script.mistake import near
 from timewait.script.socket_options import get_option, set_option
-from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Struct
+from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Struct, Word
 from timewait.script.world import Addresses, UnknownCallError
 from timewait.tcp.connection import Connection
 from timewait.tcp.core import Listener, Socket
@@ -22,6 +22,8 @@ from timewait.tcp.receiver import CONSUMED
 from timewait.tcp.stack import Stack
 from timewait.tcp.states import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
 
+# Options that let go what waits for a full segment: do_tcp_setsockopt(), net/ipv4/tcp.c.
+_RELEASES: Final = frozenset({"TCP_NODELAY", "TCP_CORK", "TCP_NOPUSH"})
 _OPENING: Final = (SYN_SENT, SYN_RECEIVED)
 # A script that asks for more is a mistake, and would only fill this machine's memory.
 _LARGEST: Final = 1 << 28
@@ -248,6 +250,8 @@ def _readv(process: Process, call: Call) -> Job:
 
 
 def _recvmsg(process: Process, call: Call) -> Job:
+    if process.number(call, 2) & (process.host.system == "linux" and process.constant("MSG_ERRQUEUE")):
+        raise UnknownCallError("the engine keeps no queue of errors", "leave MSG_ERRQUEUE out")
     return _receive(process, call, _vector(process, call.arguments[1]), process.number(call, 2))
 
 
@@ -296,7 +300,10 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
     if flags & process.constant("MSG_FASTOPEN"):
         raise UnknownCallError("the engine has no TCP Fast Open", "leave MSG_FASTOPEN out and call connect()")
     blocks = descriptor.blocking and not flags & process.constant("MSG_DONTWAIT")
+    if host.system == "linux" and flags & process.constant("MSG_EOR"):
+        raise UnknownCallError("the engine joins what writes leave behind", "leave MSG_EOR out")
     urgent = flags & process.constant("MSG_OOB") != 0
+    more = host.system == "linux" and flags & process.constant("MSG_MORE") != 0
     sent = 0
 
     def attempt() -> Answer | None:
@@ -307,7 +314,7 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             # Linux: tcp_sendmsg() on a socket that was never connected, EPIPE; FreeBSD: sosend(), ENOTCONN.
             return Answer(-1, "ENOTCONN" if host.system == "freebsd" else "EPIPE")
-        taken, events = host.tcp.send(descriptor.handle, bytes(size - sent), host.instant(), urgent)
+        taken, events = host.tcp.send(descriptor.handle, bytes(size - sent), host.instant(), urgent, more)
         host.perform(events)
         if taken is Errno.EAGAIN:
             return Answer(sent) if sent and not blocks else None
@@ -386,7 +393,10 @@ def _getsockopt(process: Process, call: Call) -> Job:
 def _setsockopt(process: Process, call: Call) -> Job:
     descriptor = process.socket(call)
     host = process.host
-    return _done(_result(set_option(host.tcp, host.system, descriptor.handle, descriptor.kept, call)))
+    result = _result(set_option(host.tcp, host.system, descriptor.handle, descriptor.kept, call))
+    if isinstance(call.arguments[2], Word) and call.arguments[2].name in _RELEASES:
+        host.perform(host.tcp.push(descriptor.handle, host.instant()))
+    return _done(result)
 
 
 # --- Closing

@@ -19,12 +19,23 @@ from timewait.script.syntax import Call, Script
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError
 from timewait.tcp import profiles
 from timewait.tcp.connection import Connection
-from timewait.tcp.events import Acceptable, Connected, Delivered, EndOfFile, Events, Failed, Released, Send, Writable
+from timewait.tcp.events import (
+    Acceptable,
+    Connected,
+    Delivered,
+    EndOfFile,
+    Events,
+    Failed,
+    FourTuple,
+    Released,
+    Send,
+    Writable,
+)
 from timewait.tcp.icmp import IcmpError
 from timewait.tcp.stack import Stack
 from timewait.wire import icmp, ip
 from timewait.wire.errors import WireError
-from timewait.wire.packet import build, parse
+from timewait.wire.packet import build, parse_packet
 from timewait.wire.segment import Segment
 
 # The host was booted before the script began; clocks that count from there stand at some number.
@@ -64,6 +75,7 @@ class EngineWorld:
         self.process = Process(self)
         self.commands = Commands(self, self.process, PurePath(script.name).parent)
         self._now: Instant = _BOOTED
+        self._marks: dict[FourTuple, tuple[int, int]] = {}
         self._sent: deque[Seen] = deque()
         self._job: tuple[Job, Duration] | None = None
         self._ended: Returned | None = None
@@ -105,7 +117,8 @@ class EngineWorld:
         """Deliver an IP packet to the stack, now."""
         try:
             if ip.parse(packet).protocol == ip.TCP:
-                self.perform(self.tcp.receive(parse(packet), self._now))
+                segment, _, tos, *_ = parse_packet(packet)
+                self.perform(self.tcp.receive(segment, self._now, tos & 3 == 3))
             else:
                 self._inject_icmp(packet)
         except WireError as error:
@@ -137,11 +150,21 @@ class EngineWorld:
         """Send what is to be sent, and note what happened."""
         for event in events:
             if isinstance(event, Send):
-                self._sent.append(Seen(self.now(), build(event.segment)))
+                self._sent.append(Seen(self.now(), self._packet(event)))
             elif isinstance(event, Released):
                 self.process.released.add(event.handle)
             elif isinstance(event, _HAPPENED):
                 self.process.happened(event.handle)
+
+    def _packet(self, event: Send) -> bytes:
+        """Return a segment as IP carries it: lifetime and class of service as its socket last had them."""
+        segment = event.segment
+        key = FourTuple(*segment[:4])
+        conn = self.tcp.connections.get(key)
+        if conn is not None:
+            self._marks[key] = conn.options.ttl, conn.options.tos & ~3
+        ttl, tos = self._marks.get(key, (64, 0))
+        return build(segment, ttl, tos | event.ecn)
 
     # --- Calls
 

@@ -108,7 +108,6 @@ AGREES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             "net.inet.tcp.hostcache.enable": ANY_VALUE,
             "kern.timecounter.alloweddeviation": ANY_VALUE,
             "net.inet.tcp.blackhole": frozenset("0"),
-            "net.inet.tcp.ecn.enable": frozenset("02"),
             "net.inet.tcp.syncookies": frozenset("01"),
             "net.inet.tcp.syncookies_only": frozenset("0"),
             "net.inet.tcp.path_mtu_discovery": frozenset("1"),
@@ -133,7 +132,6 @@ AGREES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             "net.inet.tcp.nolocaltimewait": ANY_VALUE,
         },
         "linux": {
-            "net.ipv4.tcp_ecn": frozenset("02"),
             "net.ipv4.tcp_syncookies": frozenset("01"),
             "net.ipv4.tcp_window_scaling": frozenset("1"),
             "net.ipv4.tcp_no_metrics_save": ANY_VALUE,

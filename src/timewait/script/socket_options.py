@@ -25,6 +25,8 @@ _FIELDS: Final[Mapping[str, tuple[str, int]]] = {
     "SO_KEEPALIVE": ("keep_alive", 0),
     "TCP_NODELAY": ("no_delay", 0),
     "TCP_QUICKACK": ("quick_ack", 0),
+    "TCP_CORK": ("cork", 0),
+    "TCP_NOPUSH": ("cork", 0),
     "IP_BIND_ADDRESS_NO_PORT": ("bind_address_no_port", 0),
     "TCP_MAXSEG": ("max_segment", 1),
     "TCP_LINGER2": ("linger2", SECOND),
@@ -34,6 +36,10 @@ _FIELDS: Final[Mapping[str, tuple[str, int]]] = {
     "TCP_KEEPCNT": ("keep_probes", 1),
     "TCP_KEEPINIT": ("open_timeout", SECOND),
     "TCP_NOOPT": ("no_options", 0),
+    "IP_TOS": ("tos", 1),
+    "IPV6_TCLASS": ("tos", 1),
+    "IP_TTL": ("ttl", 1),
+    "IPV6_UNICAST_HOPS": ("ttl", 1),
 }
 # Field of the stack's options -> field of the profile that holds while the user has not set it.
 _DEFAULTS: Final = {
@@ -49,6 +55,7 @@ _KEPT: Final = frozenset(
         *("SO_PRIORITY", "SO_MARK", "SO_RCVLOWAT", "SO_OOBINLINE", "SO_TIMESTAMP", "SO_TIMESTAMPING", "SO_DEBUG"),
         *("SO_BROADCAST", "SO_DONTROUTE", "SO_ZEROCOPY", "SO_MAX_PACING_RATE", "TCP_CONGESTION", "TCP_INQ"),
         *("TCP_NOTSENT_LOWAT", "TCP_FUNCTION_BLK", "TCP_CCALGOOPT", "IP_MTU_DISCOVER", "IPV6_V6ONLY"),
+        *("IP_FREEBIND", "IPV6_MTU_DISCOVER", "IP_RECVERR", "IPV6_RECVERR"),
     }
 )
 _BUFFERS: Final = {
@@ -69,6 +76,10 @@ _DEFAULT_MSS: Final = 536
 _LARGEST: Final = 0x7FFF_FFFF
 # do_tcp_setsockopt(), net/ipv4/tcp.c: TCP_MIN_MSS, MAX_TCP_WINDOW; linger2 below 0 is none at all.
 _RANGES: Final = {
+    "IP_TOS": (0, 255),
+    "IPV6_TCLASS": (0, 255),
+    "IP_TTL": (1, 255),
+    "IPV6_UNICAST_HOPS": (1, 255),
     "TCP_MAXSEG": (88, 32767),
     "TCP_LINGER2": (-_LARGEST, _LARGEST),
     "TCP_NOTSENT_LOWAT": (0, 0xFFFF_FFFF),
@@ -124,6 +135,8 @@ def set_option(stack: Stack, system: str, handle: int, kept: dict[str, Expressio
     if isinstance(value, (Text, Struct)):
         raise UnknownCallError(f"{name}: a number is wanted")
     number = evaluate(value, system)
+    if name == "IP_LOCAL_PORT_RANGE":
+        return _set_port_range(stack, handle, number)
     low, high = _RANGES.get(name, (0, _LARGEST))
     if not low <= number <= high:
         return Errno.EINVAL
@@ -138,6 +151,14 @@ def set_option(stack: Stack, system: str, handle: int, kept: dict[str, Expressio
         kept[name] = value
         return None  # switching off what the engine has not
     raise UnknownCallError(f"the engine has no option {name}")
+
+
+def _set_port_range(stack: Stack, handle: int, number: int) -> Errno | None:
+    """The upper 16 bits are the highest port, the lower the lowest; 0: no such bounds.  ip(7)."""
+    low, high = number & 0xFFFF, number >> 16 & 0xFFFF
+    if low and high and low > high:
+        return Errno.EINVAL
+    return stack.set_option(handle, local_port_range=(low or 1, high or 0xFFFF) if number else None)
 
 
 def _set_linger(stack: Stack, system: str, handle: int, value: Expression) -> Errno | None:

@@ -39,10 +39,11 @@ _STATES: Final = {
 _FIRST: Final = {"linux": 1, "freebsd": 0}
 # enum tcp_ca_state: open, recovery, loss.
 _CA_STATES: Final = {Recovery.NONE: 0, Recovery.FAST: 3, Recovery.SACK: 3, Recovery.TIMEOUT: 4}
-# TCPI_OPT_TIMESTAMPS, TCPI_OPT_SACK, TCPI_OPT_WSCALE.
+# TCPI_OPT_TIMESTAMPS, TCPI_OPT_SACK, TCPI_OPT_WSCALE, TCPI_OPT_ECN.
 _TIMESTAMPS: Final = 1
 _SACK: Final = 2
 _WINDOW_SCALE: Final = 4
+_ECN: Final = 8
 
 
 def fields(stack: Stack, system: str, handle: int) -> Mapping[str, int]:
@@ -61,7 +62,9 @@ def fields(stack: Stack, system: str, handle: int) -> Mapping[str, int]:
         "tcpi_retransmits": conn.retries,
         "tcpi_backoff": conn.retries,
         "tcpi_probes": conn.probes,
-        "tcpi_options": _TIMESTAMPS * conn.ts_ok | _SACK * conn.sack_ok | _WINDOW_SCALE * conn.scale_ok,
+        "tcpi_options": (
+            _TIMESTAMPS * conn.ts_ok | _SACK * conn.sack_ok | _WINDOW_SCALE * conn.scale_ok | _ECN * conn.ecn_ok
+        ),
         "tcpi_snd_wscale": conn.snd_scale,
         "tcpi_rcv_wscale": conn.rcv_scale,
         "tcpi_rto": conn.rto // US,

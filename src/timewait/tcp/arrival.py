@@ -10,7 +10,7 @@ from timewait.tcp import sender
 from timewait.tcp.connection import NEVER, Connection, Shared, step
 from timewait.tcp.events import Dropped, Errno, Event, Reason, Send
 from timewait.tcp.output import answer_stray, emit, emit_reset
-from timewait.tcp.profile import HalfOpenRule, ResetRule, RightEdge
+from timewait.tcp.profile import Ecn, HalfOpenRule, ResetRule, RightEdge
 from timewait.tcp.receiver import keep_early, note_repeated, take_early, take_text, take_urgent
 from timewait.tcp.states import (
     CLOSE_WAIT,
@@ -24,7 +24,7 @@ from timewait.tcp.states import (
     TIME_WAIT,
 )
 from timewait.tcp.states import Event as Input
-from timewait.wire.segment import ACK, FIN, RST, SYN, URG, Option, Segment, Timestamps
+from timewait.wire.segment import ACK, CWR, ECE, FIN, RST, SYN, URG, Option, Segment, Timestamps
 from timewait.wire.seq import MASK, diff, gt, lt
 
 _AFTER_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK)
@@ -59,6 +59,8 @@ def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[
         _remember_timestamp(conn, segment, stamp, now)
     if conn.keep_at != NEVER:
         _heard(conn, now)
+    if conn.ecn_ok:
+        _check_congestion(conn, segment)
     if not _check_ack(conn, segment, stamp, now, out):
         return
     if flags & URG:
@@ -91,6 +93,23 @@ def _heard(conn: Connection, now: Instant) -> None:
     conn.heard_at = now
     idle = conn.options.keep_idle
     conn.keep_at = now + (conn.shared.profile.keepalive_idle if idle is None else idle)
+
+
+def _check_congestion(conn: Connection, segment: Segment) -> None:
+    """Echo "congestion experienced" until the peer has cut its window; cut ours once a round trip.  RFC 3168 6.1.2-3.
+
+    Text with CWR is acknowledged at once, as both FreeBSD and Linux do: the window behind it may be of one segment.
+    """
+    flags = segment.flags
+    if flags & CWR:
+        conn.ecn_echo = False
+        if segment.payload:
+            conn.ack_now = True
+    if conn.shared.congested:
+        conn.ecn_echo = True
+        conn.ack_now = True
+    if flags & ECE and gt(segment.ack, conn.ecn_seq):
+        sender.cut_window(conn)
 
 
 # --- The checks, in order
@@ -513,6 +532,12 @@ def take_opening(conn: Connection, segment: Segment, now: Instant) -> None:
         size = min(conn.peer_mss, conn.own_mss)
         if conn.rcv_limit > size:
             conn.rcv_limit = -(-conn.rcv_limit // size) * size
+    congestion = segment.flags & (ECE | CWR)
+    if segment.flags & ACK:
+        conn.ecn_ok = conn.ecn_asked and congestion == ECE
+    else:
+        conn.ecn_ok = congestion == ECE | CWR and conn.shared.profile.ecn is not Ecn.OFF
+    conn.ecn_seq = conn.iss
     conn.sack_ok = conn.sack_ok and sack
     conn.ts_ok = conn.ts_ok and stamps
     if not (conn.scale_ok and scale):

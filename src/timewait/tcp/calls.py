@@ -18,7 +18,7 @@ from timewait.wire.seq import MASK
 _QUEUEING = (SYN_SENT, SYN_RECEIVED, ESTABLISHED, CLOSE_WAIT)
 
 
-def send(conn: Connection, data: bytes, now: Instant, out: list[Event], urgent: bool) -> int | Errno:
+def send(conn: Connection, data: bytes, now: Instant, out: list[Event], urgent: bool, more: bool) -> int | Errno:
     """SEND: queue what the buffer has room for and return its size.  Section 3.10.2.
 
     EPIPE once our side is closed; the pending error first, once; EAGAIN when there is no room.
@@ -38,8 +38,11 @@ def send(conn: Connection, data: bytes, now: Instant, out: list[Event], urgent: 
     conn.want_room = len(taken) < len(data)
     if urgent and taken:
         conn.snd_up = conn.fin_seq
+    conn.more = more
     if conn.state is ESTABLISHED or conn.state is CLOSE_WAIT:
+        conn.more_now = more
         sender.transmit(conn, now, out)
+        conn.more_now = False
     return len(taken)
 
 

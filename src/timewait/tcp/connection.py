@@ -51,6 +51,8 @@ class Options:
     reuse_port: bool = False
     no_delay: bool = False
     quick_ack: bool = False
+    cork: bool = False
+    """TCP_CORK, TCP_NOPUSH: segments short of MSS wait."""
     linger: Duration | None = None
     """SO_LINGER: 0 aborts, more holds close() for so long; None: off."""
     linger2: Duration | None = None
@@ -62,6 +64,10 @@ class Options:
     user_timeout: Duration | None = None
     receive_buffer: int | None = None
     send_buffer: int | None = None
+    tos: int = 0
+    """IP_TOS, IPV6_TCLASS; for who builds the packets."""
+    ttl: int = 64
+    """IP_TTL, IPV6_UNICAST_HOPS; likewise."""
     max_segment: int | None = None
     no_options: bool = False
     """TCP_NOOPT: SYNs without options."""
@@ -77,15 +83,19 @@ DEFAULT_OPTIONS: Final = Options()
 
 
 class Shared:
-    """What all connections of one stack have in common: the profile in force, the counters, the challenge ACK limit."""
+    """What all connections of one stack have in common: the profile in force, the counters, the challenge ACK limit.
 
-    __slots__ = ("challenge_left", "challenge_second", "counters", "profile")
+    `congested`: whether the segment being judged came marked "congestion experienced" (RFC 3168 section 5).
+    """
+
+    __slots__ = ("challenge_left", "challenge_second", "congested", "counters", "profile")
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.counters: defaultdict[str, int] = defaultdict(int)
         self.challenge_second: Instant = -1
         self.challenge_left = 0
+        self.congested = False
 
     def fork(self) -> "Shared":
         """Return an independent copy."""
@@ -119,6 +129,11 @@ _FIELDS: Final = (
     "cwnd_limited",
     "cwnd_seq",
     "duplicate_acks",
+    "ecn_asked",
+    "ecn_cut",
+    "ecn_echo",
+    "ecn_ok",
+    "ecn_seq",
     "end_at",
     "error",
     "fin_again",
@@ -138,6 +153,8 @@ _FIELDS: Final = (
     "lingering",
     "listener",
     "max_snd_wnd",
+    "more",
+    "more_now",
     "most_out",
     "mss",
     "newest_pieces",
@@ -229,6 +246,8 @@ class Connection:
         self.snd_scale = 0
         self.buffer = bytearray()
         self.buffer_seq = (iss + 1) & MASK
+        self.more = False  # the last write said that more follows
+        self.more_now = False  # and is being sent
         self.fin_queued = False
         self.fin_sent = False
         self.fin_again = False
@@ -277,6 +296,12 @@ class Connection:
         self.last_ack_sent = 0
         self.last_invalid_ack: Instant = -NEVER
         # Options in use
+        # ECN (RFC 3168): ECE goes out until the peer's CWR comes; CWR with new text; up to where the window is cut
+        self.ecn_ok = False
+        self.ecn_asked = False
+        self.ecn_echo = False
+        self.ecn_cut = False
+        self.ecn_seq = iss
         self.sack_ok = False
         self.scale_ok = False
         self.ts_ok = False
@@ -332,7 +357,7 @@ class Connection:
             self.key,
             self.state,
             (self.handle, self.listener, self.options, self.passive, self.port_class),
-            tuple((seq - self.iss) & MASK for seq in (*send, self.high_resent, self.cwnd_seq)),
+            tuple((seq - self.iss) & MASK for seq in (*send, self.high_resent, self.cwnd_seq, self.ecn_seq)),
             tuple((seq - self.irs) & MASK for seq in (*receive, *self.newest_pieces, *(self.repeated or ()))),
             tuple(-1 if seq < 0 else (seq - self.iss) & MASK for seq in (self.timed_seq, self.snd_up)),
             tuple(-1 if seq < 0 else (seq - self.irs) & MASK for seq in (self.rcv_up, self.remote_fin)),
@@ -341,7 +366,8 @@ class Connection:
             (bytes(self.buffer), bytes(self.received), self.fin_queued, self.fin_sent, self.want_room),
             (self.snd_wnd, self.max_snd_wnd, self.snd_scale, self.rcv_wnd, self.rcv_scale, self.rcv_limit),
             (self.mss, self.peer_mss, self.own_mss, self.cwnd, self.ssthresh, self.duplicate_acks, self.recovery),
-            (self.cwnd_limited, self.most_out),
+            (self.cwnd_limited, self.most_out, self.more, self.more_now),
+            (self.ecn_ok, self.ecn_asked, self.ecn_echo, self.ecn_cut),
             (self.srtt, self.rttvar, self.rto, self.retries, self.probes),
             (self.unacked, self.ack_now, self.quick_acks, self.ping_pong, self.sack_ok, self.scale_ok, self.ts_ok),
             (self.user_gone, self.read_shut, self.lingering, self.error, self.reset_sent, self.old_wait is not None),

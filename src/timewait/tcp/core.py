@@ -225,6 +225,8 @@ class Core:
         if profile.window_scale is not None and not options.no_options:
             conn.scale_ok = True
             conn.rcv_scale = profile.window_scale
+        if profile.scale_fits_buffer and options.receive_buffer is not None:
+            _fit_window(conn)
         if profile.timestamps and not options.no_options:
             conn.ts_ok = True
             conn.ts_offset = isn.timestamp_offset(profile, mixed, self.secret, key[0], key[2])
@@ -447,3 +449,16 @@ class Core:
             ),
         )
         return blake2s(repr(parts).encode(), digest_size=16).digest()
+
+
+def _fit_window(conn: Connection) -> None:
+    """Offer the least scale that the buffer needs, and whole segments.
+
+    Linux: tcp_select_initial_window(), net/ipv4/tcp_output.c; a SYN's window is not scaled.
+    """
+    limit = conn.rcv_limit
+    if conn.scale_ok:
+        conn.rcv_scale = min(max(limit.bit_length() - 16, 0), 14)
+    mss = conn.own_mss
+    if limit > mss:
+        conn.rcv_wnd = min(limit // mss * mss, 0xFFFF)

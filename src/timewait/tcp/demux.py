@@ -33,13 +33,14 @@ class Demux(Core):
 
     # --- Segments in
 
-    def receive(self, segment: Segment, now: Instant) -> Events:
+    def receive(self, segment: Segment, now: Instant, congested: bool = False) -> Events:
         """Take a segment from the network.  RFC 9293 section 3.10.7.
 
-        A stack without addresses takes all for its own.
+        A stack without addresses takes all for its own.  `congested`: IP says so of it (RFC 3168 section 5).
         """
         out: Events = []
         shared = self.shared
+        shared.congested = congested
         shared.counters["InSegs"] += 1
         key = (segment.destination, segment.destination_port, segment.source, segment.source_port)
         conn = self.connections.get(key)

@@ -105,9 +105,10 @@ class Reason(Enum):
 
 
 class Send(NamedTuple):
-    """Put this segment on the network."""
+    """Put this segment on the network; `ecn`: the two bits of that name in its IP header (RFC 3168 section 5)."""
 
     segment: Segment
+    ecn: int = 0
 
 
 class Entered(NamedTuple):

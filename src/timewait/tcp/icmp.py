@@ -65,6 +65,8 @@ def _shrink_segments(conn: Connection, mtu: int, now: Instant, out: list[Event])
     """Send smaller segments from now on, and what is outstanding again.  RFC 1191 section 6.4, RFC 8201."""
     headers = 40 if len(conn.key[0]) == 4 else 60
     floor = 536 if headers == 40 else 1220
+    if conn.state is SYN_SENT and conn.shared.profile.path_mtu_in_syn:
+        conn.own_mss = min(conn.own_mss, max(mtu - headers, floor))
     size = max(mtu - headers, floor) - (12 if conn.ts_ok else 0)
     if size >= conn.mss or sender.is_opening(conn):
         return

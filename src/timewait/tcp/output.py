@@ -11,9 +11,12 @@ from functools import lru_cache, partial
 from timewait.clock import SECOND, Instant
 from timewait.tcp.connection import NEVER, Connection
 from timewait.tcp.events import Event, Send
+from timewait.tcp.profile import Ecn
 from timewait.tcp.states import SYN_RECEIVED
 from timewait.wire.segment import (
     ACK,
+    CWR,
+    ECE,
     RST,
     SYN,
     URG,
@@ -27,14 +30,16 @@ from timewait.wire.segment import (
     Timestamps,
     WindowScale,
 )
-from timewait.wire.seq import MASK
+from timewait.wire.seq import MASK, lt
 
 _NOP = NoOperation()
 _END = EndOfOptions()
 # Named tuples made from a tuple in one step: their own constructor is a Python function, and these are made most often.
 _segment: Callable[[tuple[object, ...]], Segment] = partial(tuple.__new__, Segment)
-_send: Callable[[tuple[Segment]], Send] = partial(tuple.__new__, Send)
+_send: Callable[[tuple[Segment, int]], Send] = partial(tuple.__new__, Send)
 _timestamps: Callable[[tuple[int, int, int]], Timestamps] = partial(tuple.__new__, Timestamps)
+# RFC 3168 section 5.
+ECT0 = 2
 _SIZES = {2: 4, 3: 3, 4: 2, 8: 10}
 
 
@@ -125,13 +130,29 @@ def emit(conn: Connection, flags: int, seq: int, now: Instant, out: list[Event],
         if 0 < ahead < 0x10000:
             flags |= URG
             urgent = ahead
+    ecn = 0
+    if conn.ecn_ok:
+        flags, ecn = _congestion_marks(conn, flags, seq, payload)
     header = (*key, seq, conn.rcv_nxt, flags, offer_window(conn), options, payload, urgent)
-    out.append(_send((_segment(header),)))
+    out.append(_send((_segment(header), ecn)))
     conn.shared.counters["OutSegs"] += 1
     conn.last_ack_sent = conn.rcv_nxt
     conn.ack_now = False
     conn.ack_at = NEVER
     conn.unacked = 0
+
+
+def _congestion_marks(conn: Connection, flags: int, seq: int, payload: bytes) -> tuple[int, int]:
+    """Return flags and IP's mark: new text is ECT(0), and tells once that the window was cut.  RFC 3168 section 6.1."""
+    ecn = 0
+    if payload and not lt(seq, conn.snd_nxt):
+        ecn = ECT0
+        if conn.ecn_cut:
+            flags |= CWR
+            conn.ecn_cut = False
+    if conn.ecn_echo and not flags & RST:
+        flags |= ECE
+    return flags, ecn
 
 
 def emit_opening(conn: Connection, flags: int, now: Instant, out: list[Event]) -> None:
@@ -140,6 +161,11 @@ def emit_opening(conn: Connection, flags: int, now: Instant, out: list[Event]) -
     window = min(conn.rcv_wnd, 0xFFFF)
     ack = conn.rcv_nxt if flags & ACK else 0
     options = opening_options(conn, now)
+    if flags & ACK:
+        flags |= ECE if conn.ecn_ok else 0
+    elif conn.shared.profile.ecn is Ecn.ASK and conn.retries <= conn.shared.profile.ecn_syn_retries:
+        flags |= ECE | CWR
+        conn.ecn_asked = True
     out.append(Send(Segment(key[0], key[1], key[2], key[3], conn.iss, ack, flags | SYN, window, options)))
     conn.shared.counters["OutSegs"] += 1
     conn.last_ack_sent = conn.rcv_nxt

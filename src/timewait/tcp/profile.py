@@ -156,6 +156,16 @@ class ZeroWindowProbe(StrEnum):
     OLD_ACK = "empty segment below SND.UNA"
 
 
+class Ecn(StrEnum):
+    """What a stack does about explicit congestion notification.  RFC 3168 section 6.1.1."""
+
+    OFF = "off"
+    ANSWER = "answer"
+    """Agree to what the peer asks for."""
+    ASK = "ask"
+    """Ask for it in each SYN, too."""
+
+
 class WindowUpdate(StrEnum):
     """When a read that frees room is told to the peer."""
 
@@ -363,6 +373,17 @@ class Profile:
     """Whether fast recovery leaves the congestion window at SSTHRESH, however little is out; RFC 6582 section 3.2."""
     sender_default_mss: int = 536
 
+    whole_text_if_none_waits: bool = False
+    """Whether text that goes on past the window is taken whole while nothing waits to be read, and else not at all;
+    off: what lies in the window is taken."""
+    scale_fits_buffer: bool = False
+    """Whether a receive buffer of the user's decides the scale offered, and is announced in whole segments."""
+    path_mtu_in_syn: bool = False
+    """Whether a SYN sent again offers a segment size that fits the path as ICMP has told it."""
+    ecn: Ecn = Ecn.OFF
+    ecn_syn_retries: int = 0
+    """How many times a SYN is sent again with that question in it.  RFC 3168 section 6.1.1.1."""
+
     # --- Timers
     rto_initial: Duration = SECOND
     rto_min: Duration = SECOND
@@ -434,6 +455,7 @@ def derive(base: Profile | None, name: str, title: str, values: Mapping[str, tup
 
 
 __all__ = [
+    "Ecn",
     "HalfOpenRule",
     "IsnScheme",
     "IssRule",

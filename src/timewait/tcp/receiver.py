@@ -56,8 +56,9 @@ def take_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]
             data = data[-offset:]
             offset = 0
         window = conn.rcv_wnd
-        if offset + len(data) > window:
-            data = data[: max(window - offset, 0)]
+        whole = conn.shared.profile.whole_text_if_none_waits
+        if offset + len(data) > window and (conn.received or not whole):
+            data = b"" if whole else data[: max(window - offset, 0)]
             fin = 0
             conn.ack_now = True
             if not data:
@@ -97,7 +98,7 @@ def _deliver(conn: Connection, data: bytes, now: Instant, out: list[Event]) -> N
     size = len(data)
     conn.received += data
     conn.rcv_nxt = (conn.rcv_nxt + size) & MASK
-    conn.rcv_wnd -= size
+    conn.rcv_wnd = max(conn.rcv_wnd - size, 0)
     if conn.handle:
         out.append(Delivered(conn.handle, size))
     conn.unacked += size
@@ -178,13 +179,19 @@ def take_fin(conn: Connection, now: Instant, out: list[Event]) -> None:
     conn.pieces = []
     conn.repeated = None  # Linux: tcp_sack_reset() in tcp_fin(), net/ipv4/tcp_input.c
     conn.rcv_nxt = (conn.rcv_nxt + 1) & MASK
+    closed = not conn.rcv_wnd
     conn.rcv_wnd = max(conn.rcv_wnd - 1, 0)
     was = conn.state
     step(conn, Input.FIN, out)
     profile = conn.shared.profile
     if was is FIN_WAIT_1 and conn.state is CLOSING and profile.closing_repeats_fin and conn.fin_sent:
         conn.fin_again = True  # our FIN again, with the newer acknowledgment, instead of a bare ACK
-    elif profile.fin_ack_delayed and conn.state is CLOSE_WAIT and (conn.ping_pong or _lone_after_text(conn)):
+    elif (
+        profile.fin_ack_delayed
+        and not closed
+        and conn.state is CLOSE_WAIT
+        and (conn.ping_pong or _lone_after_text(conn))
+    ):
         conn.ack_now = False
         if conn.ack_at == NEVER:
             conn.ack_at = now + profile.delayed_ack

@@ -97,6 +97,8 @@ def _send_new(conn: Connection, now: Instant, out: list[Event]) -> None:
 def _worth_sending(conn: Connection, size: int, unsent: int, used: int) -> bool:
     """Whether a segment short of MSS may go: silly window avoidance and Nagle.  RFC 9293 3.8.6.2.1, 3.7.4 (MUST-17)."""
     if size == unsent:
+        if (conn.options.cork or conn.more_now) and not conn.fin_queued:
+            return False
         nagle = conn.shared.profile.nagle and not conn.options.no_delay
         return not used or not nagle or conn.fin_queued
     return size * 2 >= conn.max_snd_wnd
@@ -108,7 +110,7 @@ def send_range(conn: Connection, seq: int, size: int, now: Instant, out: list[Ev
     buffer = conn.buffer
     payload = bytes(buffer[start : start + size]) if size else b""
     flags = ACK
-    if size and start + size == len(buffer):
+    if size and start + size == len(buffer) and not conn.more:
         flags = ACK | PSH
     end = seq + size
     if (
@@ -310,7 +312,8 @@ def _duplicate(conn: Connection, now: Instant, out: list[Event]) -> None:
         return
     if not lt(conn.recover, conn.snd_una) and conn.recover != conn.snd_una and not conn.sack_ok:
         return  # RFC 6582 section 3.2 step 2: still the losses of the last timeout
-    conn.recover = conn.snd_nxt
+    conn.recover = conn.ecn_seq = conn.snd_nxt
+    conn.ecn_cut = conn.ecn_ok  # whatever the window was cut for: RFC 3168 section 6.1.2
     conn.ssthresh = after_loss(conn)
     conn.shared.counters["TCPSackRecovery" if conn.sack_ok else "TCPRenoRecovery"] += 1
     if conn.sack_ok:
@@ -333,6 +336,16 @@ def after_loss(conn: Connection) -> int:
     mss = conn.mss
     left = conn.cwnd // mss * share // of * mss if profile.loss_of_cwnd else flight(conn) * share // of
     return max(left, 2 * mss)
+
+
+def cut_window(conn: Connection) -> None:
+    """The path is congested, though nothing is known to be lost.  RFC 3168 section 6.1.2."""
+    if conn.recovery is not _NONE:
+        return
+    conn.ssthresh = after_loss(conn)
+    conn.cwnd = conn.ssthresh
+    conn.ecn_seq = conn.snd_nxt
+    conn.ecn_cut = True
 
 
 def resend_first(conn: Connection, now: Instant, out: list[Event]) -> None:

@@ -270,15 +270,32 @@ class Stack(Demux):
 
     # --- Data
 
-    def send(self, handle: int, data: bytes, now: Instant, urgent: bool = False) -> tuple[int | Errno, Events]:
-        """Queue data; the result is how much of it found room.  EAGAIN, EPIPE, ENOTCONN, or the pending error."""
+    def send(
+        self, handle: int, data: bytes, now: Instant, urgent: bool = False, more: bool = False
+    ) -> tuple[int | Errno, Events]:
+        """Queue data; the result is how much of it found room.  EAGAIN, EPIPE, ENOTCONN, or the pending error.
+
+        `more`: a segment short of MSS may wait for what follows.
+        """
         conn = self.handles.get(handle)
         if not isinstance(conn, Connection):
             return (Errno.EBADF if conn is None else Errno.ENOTCONN), []
         out: Events = []
-        result = calls.send(conn, data, now, out, urgent)
+        result = calls.send(conn, data, now, out, urgent, more)
         self.settle(conn, now, out)
         return result, out
+
+    def push(self, handle: int, now: Instant) -> Events:
+        """Send what waits for a full segment, once."""
+        conn = self.handles.get(handle)
+        out: Events = []
+        if isinstance(conn, Connection) and conn.buffer:
+            options = conn.options
+            conn.options = replace(options, cork=False, no_delay=True)
+            sender.transmit(conn, now, out)
+            conn.options = options
+            self.settle(conn, now, out)
+        return out
 
     def recv(self, handle: int, size: int, now: Instant, peek: bool = False) -> tuple[bytes | Errno, Events]:
         """Read up to `size` octets; b"" at the end of file.  EAGAIN, ENOTCONN, or the pending error."""

@@ -80,7 +80,8 @@ def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:
     conn.duplicate_acks = 0
     conn.timed_seq = -1
     conn.recovery = Recovery.TIMEOUT
-    conn.recover = conn.snd_nxt
+    conn.recover = conn.ecn_seq = conn.snd_nxt
+    conn.ecn_cut = conn.ecn_ok
     conn.resend_seq = conn.snd_una
     sender.transmit(conn, now, out)
     conn.resend_at = now + conn.rto
@@ -119,6 +120,7 @@ def _probe(conn: Connection, profile: Profile, now: Instant, out: list[Event]) -
         _give_up(conn, now, out)
         return
     conn.probes += 1
+    conn.more = False  # what was held back goes now
     if conn.snd_wnd or profile.zero_window_probe is ZeroWindowProbe.OCTET:
         # Silly window avoidance gives way to time, and an octet beyond the window asks for news of it.
         size = max(min(conn.snd_wnd, conn.mss, len(conn.buffer)), min(1, len(conn.buffer)))

@@ -6,6 +6,7 @@ from typing import Final
 from timewait.clock import MS, SECOND
 from timewait.tcp.events import Errno
 from timewait.tcp.profile import (
+    Ecn,
     HalfOpenRule,
     IsnScheme,
     IssRule,
@@ -83,6 +84,9 @@ PROFILE: Final[Profile] = derive(
         ),
         "initial_cwnd": (10, "read: tcp_initcwnd_segments, sys/netinet/tcp_input.c"),
         "slow_start_limit": (2, "documented: net.inet.tcp.abc_l_var of tcp(4)"),
+        "path_mtu_in_syn": (True, "recalled, not looked up: tcp_mssopt(), tcp_input.c, asks the host cache"),
+        "ecn": (Ecn.ANSWER, "read: tcp_do_ecn = 2, tcp_ecn.c"),
+        "ecn_syn_retries": (1, "read: tcp_ecn_maxretries, tcp_ecn.c"),
         "rto_initial": (
             SECOND,
             "read: TCPTV_RTOBASE, sys/netinet/tcp_timer.h",
@@ -127,6 +131,8 @@ PROFILE: Final[Profile] = derive(
             "net.inet.tcp.maxtcptw": Sysctl("tw_limit", 0, none_at_zero=True),
             "net.inet.tcp.rfc1323": Sysctl("timestamps", 1, high=1, choices={0: False, 1: True}),
             "net.inet.ip.portrange.first": Sysctl("ephemeral_range", (10000, 65535), low=1, high=65535),
+            "net.inet.tcp.ecn.enable": Sysctl("ecn", 2, high=4, choices={0: Ecn.OFF, 1: Ecn.ASK, 2: Ecn.ANSWER}),
+            "net.inet.tcp.ecn.maxretries": Sysctl("ecn_syn_retries", 1, high=65535),
             "net.inet.tcp.delacktime": Sysctl("delayed_ack", 40, unit=MS),
         }
     ),

@@ -6,6 +6,7 @@ from typing import Final
 from timewait.clock import MS, SECOND, seconds
 from timewait.tcp.events import Errno
 from timewait.tcp.profile import (
+    Ecn,
     HalfOpenRule,
     IssRule,
     NoAckRule,
@@ -92,6 +93,10 @@ PROFILE: Final[Profile] = derive(
         "receive_buffer": (64240, "measured: the window of a SYN on Ethernet, 44 segments"),
         "initial_cwnd": (10, "read: TCP_INIT_CWND, include/net/tcp.h; RFC 6928"),
         "slow_start_limit": (None, "read: tcp_slow_start(), net/ipv4/tcp_cong.c: every segment acknowledged counts"),
+        "whole_text_if_none_waits": (True, "read: tcp_sequence(), net/ipv4/tcp_input.c since 6.17; measured"),
+        "scale_fits_buffer": (True, "read: tcp_select_initial_window(), net/ipv4/tcp_output.c; measured"),
+        "ecn": (Ecn.ANSWER, "read: net.ipv4.tcp_ecn = 2, net/ipv4/tcp_ipv4.c"),
+        "ecn_syn_retries": (0, "read: tcp_ecn_clear_syn(), net/ipv4/tcp_output.c; net.ipv4.tcp_ecn_fallback"),
         "cwnd_needs_use": (True, "read: tcp_is_cwnd_limited(), include/net/tcp.h"),
         "loss_share": ((717, 1024), "read: beta, net/ipv4/tcp_cubic.c"),
         "loss_of_cwnd": (True, "read: cubictcp_recalc_ssthresh(), net/ipv4/tcp_cubic.c"),
@@ -138,6 +143,7 @@ PROFILE: Final[Profile] = derive(
             "net.ipv4.ip_local_reserved_ports": Sysctl("reserved_ports", ""),
             "net.ipv4.ip_autobind_reuse": Sysctl("autobind_reuse", 0, high=1, choices=_SWITCH),
             "net.ipv4.tcp_sack": Sysctl("sack", 1, high=1, choices=_SWITCH),
+            "net.ipv4.tcp_ecn": Sysctl("ecn", 2, high=5, choices={0: Ecn.OFF, 1: Ecn.ASK, 2: Ecn.ANSWER}),
             "net.ipv4.tcp_dsack": Sysctl("dsack", 1, high=1, choices=_SWITCH),
             "net.ipv4.tcp_rto_max_ms": Sysctl("rto_max", 120000, low=1000, high=120000, unit=MS),
             "net.ipv4.tcp_syn_retries": Sysctl("syn_retries", 6, low=1, high=127),
