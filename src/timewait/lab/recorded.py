@@ -106,7 +106,9 @@ class RecordedHost(KernelHost):
     def look(self) -> None:
         """Record what states the connections are in, where they changed."""
         if self.trace is not None:
-            self._note(self.trace, super()._ask("sockets", mask=ALL_STATES, local_port=0, peer_port=0))
+            rows = super()._ask("sockets", mask=ALL_STATES, local_port=0, peer_port=0)
+            self.listened()  # what passed meanwhile comes first
+            self._note(self.trace, rows)
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
         """See `Host.sockets`; a look that is recorded."""

@@ -47,6 +47,8 @@ def call_text(row: Row) -> str:
     name, result = row.called.call.partition("(")[0], row.called.result
     if result == "done" or (name in ("connect", "accept", "listen") and result.isdigit()):
         result = "ok"
+    elif name == "send" and result.isdigit():
+        result = f"{result} octets"
     return f"{name}(): {result}"
 
 
