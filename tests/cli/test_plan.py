@@ -155,3 +155,32 @@ def test_what_cannot_be_meant_is_refused_with_the_value(arguments: list[str], wo
         run(["plan", *arguments])
     assert word in caught.value.what
     assert caught.value.hint
+
+
+def test_a_day_of_a_fleet(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "fleet", "--preset", "farm", "--route", "web -> database"]
+    assert run([*words, "--for", "2h", "--json"]) == Exit.OK
+    (found,) = json.loads(capsys.readouterr().out)["fleets"]
+    # The first two of its day's hours: 0.5 and 0.4 of a curve whose mean is 24.6 / 24.
+    assert found["connects"] == pytest.approx(8000 * 3600 * 0.9 / (24.6 / 24), rel=0.01)
+    assert [each["hosts"] for each in found["stretches"]] == [50] * 24
+    assert run([*words, "--for", "2h", "--members", "1h:50,1h:5"]) == Exit.OK
+    shown = capsys.readouterr().out.splitlines()
+    assert max(map(len, shown)) <= 100
+    assert shown[-1].endswith("(95 %)")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "a workload FILE"),
+        (["--preset", "farm", "--route", "x -> y"], "there is no"),
+        (["--preset", "farm", "--members", "50"], "no list"),
+        (["--preset", "farm", "--for", "3650d", "--step", "1ms"], "would take"),
+        (["--preset", "farm", "--for", "1"], "has no unit"),
+    ],
+)
+def test_fleets_that_cannot_be_meant(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(["plan", "fleet", *words])
+    assert said in f"{caught.value.what} {caught.value.hint}"

@@ -28,6 +28,7 @@ OTHERS = {
     "import": ("timewait.cli.plan_import", "import_"),
     "preset": ("timewait.cli.plan_preset", "preset"),
     "sweep": ("timewait.cli.plan_sweep", "sweep"),
+    "fleet": ("timewait.cli.plan_fleet", "fleet"),
 }
 
 _EPILOG = """\b
@@ -47,6 +48,7 @@ Others:
   timewait plan import KIND FILE                 a workload from nginx, haproxy, prometheus, k6
   timewait plan preset [NAME]                    the presets, or one of them as a file
   timewait plan sweep FILE --vary KEY=VALUES     simulated again and again, with other values
+  timewait plan fleet FILE                       a day of all its hosts
 
 \b
 Exit status: 0 the design carries it, 1 some connect is likely to fail, 64 usage.

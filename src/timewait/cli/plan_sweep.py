@@ -70,7 +70,7 @@ def sweep(
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name} is varied twice", "give all its values in one --vary")
-    wanted = sweeps.Sweep(_read(file), file, parsed, connects, seed)
+    wanted = sweeps.Sweep(read_file(file), file, parsed, connects, seed)
     tasks = wanted.tasks()
 
     runner = partial(sweeps.here, width=jobs or len(os.sched_getaffinity(0)))
@@ -93,7 +93,8 @@ def sweep(
     return Exit.OK
 
 
-def _read(file: str) -> str:
+def read_file(file: str) -> str:
+    """Return a workload file's text.  Raises `UsageError` for what is none."""
     try:
         with open(file, "rb") as opened:
             octets = opened.read(_MOST_OCTETS + 1)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from timewait.clock import SECOND
 from timewait.errors import UsageError
 from timewait.plan.draws import Life
+from timewait.plan.paths import PortSet
+from timewait.plan.setting import Setting
 from timewait.plan.statistics import BATCHES, Interval, ratio
 
 # A port is in use for so many steps, at least.
@@ -95,6 +97,33 @@ class Played(NamedTuple):
     used: float
     fullest: int
     stretches: tuple[Stretch, ...]
+
+
+def of_ports(
+    ports: PortSet,
+    scene: Setting,
+    members: tuple[tuple[float, int], ...] | None = None,
+    balance: Balance = Balance.RANDOM,
+) -> Fleet:
+    """Return the fleet of all sets of ports alike, each taken as a host.
+
+    Raises `UsageError` where connections of several kinds share the ports: cohorts are of one kind.
+    """
+    flow, *others = scene.flows
+    if any(each[1:] != flow[1:] or each.pace.shape != flow.pace.shape for each in others):
+        raise UsageError(
+            f"{ports.whose} has connections of several kinds on the same ports, and cohorts are of one",
+            "timewait plan FILE --simulate 1000000 plays them one by one",
+        )
+    return Fleet(
+        rate=scene.rate * ports.count,
+        members=members or ((1.0, ports.count),),
+        ports=scene.ports,
+        blocked=scene.blocked_by(flow),
+        hold=flow.hold,
+        balance=balance,
+        shape=flow.pace.shape,
+    )
 
 
 def step_of(fleet: Fleet) -> float:

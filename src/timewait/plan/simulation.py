@@ -164,7 +164,7 @@ def play(
     if connects > MOST:
         raise UsageError(
             f"{connects:,} connects would take about {_readable(ahead.seconds)}",
-            f"at most {MOST:,}; whole fleets: timewait plan sweep, or a shorter time",
+            f"at most {MOST:,}; for more of them, by cohorts: timewait plan fleet",
         )
     ports = budget(scene, ahead.compiled)
     tally = _Tally(course.looks)

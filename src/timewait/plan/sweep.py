@@ -202,12 +202,13 @@ def _put(row: dict[str, Any], keys: tuple[str, ...], value: str) -> None:
 def run(task: Task) -> list[dict[str, Any]]:
     """Simulate a cell; return a row for each set of ports: numbers, or an `error` in words."""
     from timewait.plan import simulation
+    from timewait.plan.usage import usage
 
     workload = workload_file.from_tables(changed(task), "the workload")
     rows = []
     for ports, scene in simulation.settings_of(workload):
         row: dict[str, Any] = {"from": ports.whose, "to": ports.towards or "everywhere", "ports": ports.ports}
-        row |= {"sets": ports.count, "load": ports.load / ports.ports}
+        row |= {"sets": ports.count, "load": ports.load / ports.ports, "foretold_failing": usage(ports).failing}
         # Eight times as long as it takes to settle leaves seven parts for the numbers.
         connects = task.connects or max(_CONNECTS, min(simulation.MOST, math.ceil(8 * scene.settles * scene.rate)))
         try:

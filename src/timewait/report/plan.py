@@ -185,6 +185,8 @@ def _played(played: "Simulated | None") -> Iterator[tuple[str, str]]:
         said += f", {_interval(played.beyond_half, 100)} % beyond half the range"
     first = "no failure" if played.first_failure is None else f"the first failure after {time(played.first_failure)}"
     yield "simulated", f"{said}; {first} (95 %, {grouped(played.connects)} connects, seed {played.seed})"
+    if played.correlated:
+        yield "", "its intervals are too narrow: connections last as long as a batch; more connects would mend that"
 
 
 def _interval(interval: "Interval", scale: int) -> str:

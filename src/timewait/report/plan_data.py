@@ -121,8 +121,16 @@ def _usage(usage: Usage) -> dict[str, Any]:
 
 def _simulated(played: "Simulated") -> dict[str, Any]:
     intervals = {"failing": played.failing, "used": played.used, "beyond_half": played.beyond_half}
+    intervals |= {"open": played.open, "waiting": played.waiting, "met": played.met}
     plain = {name: None if interval is None else interval._asdict() for name, interval in intervals.items()}
-    return {"connects": played.connects, "seed": played.seed, **plain, "first_failure_s": played.first_failure}
+    return {
+        "connects": played.connects,
+        "settling": played.settling,
+        "seed": played.seed,
+        **plain,
+        "first_failure_s": played.first_failure,
+        "correlated": played.correlated,
+    }
 
 
 def _finite(value: float) -> float | None:

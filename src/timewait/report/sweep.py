@@ -17,6 +17,7 @@ FIELDS: Final = (
     "ports",
     "sets",
     "load",
+    "foretold_failing",
     "failing",
     "failing_half",
     "used",
