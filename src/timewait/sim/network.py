@@ -95,20 +95,20 @@ class Node(End):
 
 
 class Wire(End):
-    """An end without a stack: nobody answers there, unless `answer` is set.  `heard` keeps what arrived."""
+    """An end without a stack: nobody answers there but `answers`, who each hear all.  `heard` keeps what arrived."""
 
-    __slots__ = ("answer", "heard")
+    __slots__ = ("answers", "heard")
 
     def __init__(self, name: str, addresses: Iterable[bytes]) -> None:
         super().__init__(name, addresses)
         self.heard: list[Segment] = []
-        self.answer: Callable[[Segment], None] | None = None
+        self.answers: list[Callable[[Segment], None]] = []
 
     def arrive(self, network: "Network", segment: Segment) -> None:
         """See `End.arrive`."""
         self.heard.append(segment)
-        if self.answer is not None:
-            self.answer(segment)
+        for answer in self.answers:
+            answer(segment)
 
 
 _AnEnd = TypeVar("_AnEnd", bound=End)

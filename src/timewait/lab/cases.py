@@ -1,0 +1,96 @@
+"""Tables of cases: one segment put to a host whose end is in a certain state, what it answers, and what is left.
+
+Each case has a connection of its own, all on one host and at one time, so that a table takes no longer than a case.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from timewait.clock import MS, Duration
+from timewait.lab.hand import Hand, answers, described
+from timewait.lab.scenario import Foretold, Observation, Stage, observed
+from timewait.lab.steps import NOTHING, listen
+from timewait.system.socket_table import Socket
+from timewait.tcp.states import State
+
+PORT: Final = 80
+FIRST: Final = 40000
+# How long the state has lasted when the segment comes: by so much the time left differs where it began anew.
+AGE: Final = 300 * MS
+
+
+class Case(NamedTuple):
+    """A segment in words and as `Hand.segment` takes it, the state it comes in, what is foretold: "ACK; wait kept".
+
+    `orphan`: the user has closed, where only one direction need be closed.
+    """
+
+    state: State
+    name: str
+    segment: Mapping[str, Any]
+    foretold: tuple[Foretold, ...]
+    timestamps: bool
+    orphan: bool
+
+
+def case(
+    state: State,
+    name: str,
+    flags: int,
+    *foretold: Foretold,
+    timestamps: bool = False,
+    orphan: bool = True,
+    **segment: Any,
+) -> Case:
+    """Return a case."""
+    return Case(state, name, {"flags": flags, **segment}, foretold, timestamps, orphan)
+
+
+class Table:
+    """Cases on a stage with a host and a wire, each on a connection of its own that is in its state already."""
+
+    def __init__(self, stage: Stage, cases: Sequence[Case], *, port: int = PORT, first: int = FIRST) -> None:
+        self.stage = stage
+        self.cases = cases
+        self.port = port
+        self.hands: list[Hand] = []
+        self.connections: list[int] = []
+        self.listener = listen(stage.host, stage.at("host", port))
+        for at, each in enumerate(cases):
+            hand = Hand(stage, port, first + at, timestamps=each.timestamps)
+            connection = hand.open(self.listener)
+            hand.bring(connection, each.state, orphan=each.orphan)
+            self.hands.append(hand)
+            self.connections.append(connection)
+
+    def play(self, age: Duration = AGE) -> list[Observation]:
+        """Put each case's segment when the states have lasted for `age`; return what came of each."""
+        self.stage.wait(age)
+        before = self.ends()
+        segments = [hand.segment(**each.segment) for hand, each in zip(self.hands, self.cases, strict=True)]
+        heard = answers(self.hands, segments)
+        after = self.ends()
+        several = len({each.state for each in self.cases}) > 1
+        found = []
+        for hand, each, answer in zip(self.hands, self.cases, heard, strict=True):
+            left = _left(before.get(hand.own), after.get(hand.own), each.state)
+            name = f"{each.state}: {each.name}" if several else each.name
+            found.append(observed(name, f"{described(hand, answer)}; {left}", *each.foretold))
+        return found
+
+    def ends(self) -> dict[int, Socket]:
+        """Return the host's ends by the port of the wire's."""
+        return {row.peer.port: row for row in self.stage.host.sockets(local_port=self.port) if row.state != "LISTEN"}
+
+
+def _left(before: Socket | None, after: Socket | None, state: State) -> str:
+    """Return in words what is left of a connection that was in this state."""
+    if before is None or before.state != str(state):
+        return f"it was never in {state}, but {before.state if before else NOTHING}"
+    if after is None:
+        return "gone"
+    if after.state != before.state:
+        return after.state
+    if before.time_left is None or after.time_left is None:
+        return "kept"
+    return "wait restarted" if after.time_left > before.time_left else "wait kept"
