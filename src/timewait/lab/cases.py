@@ -63,12 +63,12 @@ class Table:
             self.hands.append(hand)
             self.connections.append(connection)
 
-    def play(self, age: Duration = AGE) -> list[Observation]:
-        """Put each case's segment when the states have lasted for `age`; return what came of each."""
+    def play(self, age: Duration = AGE, pause: Duration = 0) -> list[Observation]:
+        """Put the cases' segments, `pause` apart, when the states have lasted for `age`; return what came of each."""
         self.stage.wait(age)
         before = self.ends()
         segments = [hand.segment(**each.segment) for hand, each in zip(self.hands, self.cases, strict=True)]
-        heard = answers(self.hands, segments)
+        heard = answers(self.hands, segments, pause)
         after = self.ends()
         several = len({each.state for each in self.cases}) > 1
         found = []

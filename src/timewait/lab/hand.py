@@ -166,13 +166,15 @@ class Hand:
             self.send(FIN | ACK)
 
 
-def answers(hands: list[Hand], segments: list[Segment], silence: Duration = SILENCE) -> list[list[Segment]]:
-    """Put one segment for each hand; return what each hears, but for what the host sends by its timers."""
+def answers(hands: list[Hand], segments: list[Segment], pause: Duration = 0) -> list[list[Segment]]:
+    """Put one segment for each hand, `pause` apart; return what each hears, but for FINs that timers send again."""
     for hand in hands:
         hand.mark()
     for hand, segment in zip(hands, segments, strict=True):
         hand.put(segment)
-    hands[0].stage.wait(silence)
+        if pause:
+            hand.stage.wait(pause)
+    hands[0].stage.wait(SILENCE)
     return [[each for each in hand.heard() if not each.flags & FIN] for hand in hands]
 
 

@@ -9,7 +9,10 @@ from timewait.wire.segment import ACK, FIN, RST, SYN
 
 _SOURCE = "tcp_timewait_state_process(), net/ipv4/tcp_minisocks.c"
 _RST = "RFC 9293 3.10.7.4, second: RST, with RFC 5961 3"
+_FIN = "RFC 9293 3.10.7.4, eighth: FIN in TIME-WAIT"
 _SYN = "RFC 6191 2"
+_PAWS = "RFC 7323 5.3, R1: not for RST"
+_REFUSED = "RFC 9293 3.10.7.4, fourth: challenge ACK (RFC 6191 2 would be silent)"
 _OUTSIDE = "RFC 9293 3.10.7.4, first: not acceptable"
 
 
@@ -27,7 +30,7 @@ CASES = (
     _case("no flags at R", 0, linux("nothing; wait restarted", _SOURCE)),
     _case("ACK at R-1", ACK, linux("ACK; wait restarted", _SOURCE), seq=-1),
     _case("ACK at R+1", ACK, linux("ACK; wait restarted", _SOURCE), seq=1),
-    _case("FIN,ACK again", FIN | ACK, linux("ACK; wait restarted", _SOURCE), seq=-1),
+    _case("FIN,ACK again", FIN | ACK, rfc("ACK; wait restarted", _FIN), seq=-1),
     _case("FIN,ACK again, older timestamp", FIN | ACK, linux("ACK; wait restarted", _SOURCE), seq=-1, ts=-1),
     _case("FIN without ACK again", FIN, linux("ACK; wait kept", _SOURCE), seq=-1),
     _case("text at R", ACK, linux("ACK; wait restarted", _SOURCE), payload=b"late"),
@@ -35,7 +38,13 @@ CASES = (
     _case("text without ACK", 0, linux("ACK; wait kept", _SOURCE), payload=b"late"),
     _case("RST at R", RST, linux("nothing; gone", _SOURCE), rfc("nothing; gone", _RST), ts=None),
     _case("RST,ACK at R", RST | ACK, linux("nothing; gone", _SOURCE), rfc("nothing; gone", _RST)),
-    _case("RST at R, older timestamp", RST, linux("nothing; wait kept", _SOURCE), ts=-1),
+    _case(
+        "RST at R, older timestamp",
+        RST,
+        linux("nothing; wait kept", _SOURCE),
+        rfc("nothing; gone", "RFC 7323 5.2"),
+        ts=-1,
+    ),
     _case("RST at R+1", RST, linux("nothing; wait kept", _SOURCE), rfc("ACK; wait kept", _RST), seq=1, ts=None),
     _case("RST at R-1", RST, rfc("nothing; wait kept", _OUTSIDE), seq=-1, ts=None),
     _case("SYN above R, newer timestamp", SYN, rfc("SYN,ACK; SYN-RECEIVED", _SYN), seq=1, ts=1),
@@ -47,15 +56,14 @@ CASES = (
     _case(
         "SYN at R, equal timestamp",
         SYN,
-        linux("ACK; wait kept", _SOURCE),
-        rfc("nothing; wait kept", _SYN),
+        rfc("ACK; wait kept", _REFUSED),
     ),
-    _case("SYN at R, no timestamp", SYN, linux("ACK; wait kept", _SOURCE), rfc("nothing; wait kept", _SYN), ts=None),
+    _case("SYN at R, no timestamp", SYN, rfc("ACK; wait kept", _REFUSED), ts=None),
     _case(
         "SYN above R, older timestamp",
         SYN,
         linux("ACK; wait restarted", _SOURCE),
-        rfc("nothing; wait kept", _SYN),
+        rfc("ACK; wait kept", _REFUSED),
         seq=1,
         ts=-1,
     ),
