@@ -220,3 +220,15 @@ def reopened(
     to, own = stage.at(server, port), stage.at(client, source)
     opening = stage[client].connect(to, source=own, reuse_address=True, options=options)
     return Pair(must(opening, f"connecting to {to}"), must(stage[server].accept(listener), "accepting"))
+
+
+def closed_between(stage: "Stage", first: str, one: int, second: str, other: int, local: int, peer: int) -> None:
+    """Close the end at `first`, then the one at `second`, and wait until the first waits and the second is gone.
+
+    `local` and `peer` are the ports as the first has them.
+    """
+    stage[first].close(one)
+    settled(stage[second], peer, local, ["CLOSE-WAIT"])
+    stage[second].close(other)
+    settled(stage[second], peer, local, [NOTHING])
+    settled(stage[first], local, peer, ["TIME-WAIT"])

@@ -1,0 +1,69 @@
+"""SYNs that PAWS refuses restart the wait each time: a client with an older clock keeps alive what keeps it out."""
+
+from timewait.clock import MS, SECOND
+from timewait.lab.hand import SILENCE, Hand
+from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, Within, linux, observed, rfc
+from timewait.lab.steps import Counting, end, listen
+from timewait.tcp.states import State
+from timewait.wire.segment import SYN
+
+_SOURCE = "tcp_timewait_state_process(), net/ipv4/tcp_minisocks.c: inet_twsk_reschedule() for what PAWS rejects"
+_PORT, _OWN = 80, 40000
+
+
+def run(stage: Stage, settings: Settings) -> list[Observation]:
+    """Send SYNs with an older timestamp and a higher number, and others with a lower number, to two connections."""
+    host = stage.host
+    listener = listen(host, stage.at("host", _PORT))
+    hands = [Hand(stage, _PORT, _OWN + at, timestamps=True) for at in range(2)]
+    for hand in hands:
+        hand.bring(hand.open(listener), State.TIME_WAIT)
+    stage.wait(SILENCE)
+    counting = Counting(host)
+    began = [_left(stage, hand) for hand in hands]
+    entered = stage.now
+    for _ in range(settings["syns"]):
+        stage.wait(settings["apart_ms"] * MS)
+        hands[0].put(hands[0].segment(SYN, seq=1000, ts=-1000))
+        hands[1].put(hands[1].segment(SYN, seq=-1000))
+    stage.wait(SILENCE)
+    passed = stage.now - entered
+    ended = [_left(stage, hand) for hand in hands]
+    within = Within(50 * MS, 50 * MS, "the last SYN came so much earlier; ticks of the timer; a busy machine")
+    return [
+        observed(
+            "refused by PAWS: the wait lost",
+            began[0] - ended[0],
+            linux(0, _SOURCE),
+            rfc(passed, "RFC 7323 5.3: not acceptable, ACK and drop"),
+            within=within,
+            time=True,
+        ),
+        observed(
+            "refused by its number: the wait lost all the time that passed",
+            abs(began[1] - ended[1] - passed) < within.more,
+            rfc(True, "RFC 9293 3.10.7.4, fourth: nothing restarts it"),
+        ),
+        observed(
+            "PAWS refused", counting.by("TcpExt.PAWSTimewait"), linux(settings["syns"], f"{_SOURCE}; PAWSTimewait")
+        ),
+    ]
+
+
+def _left(stage: Stage, hand: Hand) -> int:
+    row = end(stage.host, _PORT, hand.own)
+    return 0 if row is None or row.time_left is None else row.time_left
+
+
+SCENARIO = Scenario(
+    question="Can a client keep a TIME-WAIT alive that refuses it?",
+    sources=("RFC 7323 5.3", f"Linux: {_SOURCE}"),
+    run=run,
+    wires=("wire",),
+    tags=("server-closes", "timestamps", "network", "H7", "H26", "H31"),
+    parameters=(
+        Parameter("syns", 5, "how many SYNs of each kind", 1, 50),
+        Parameter("apart_ms", 600, "how far apart they are", 1, 10000),
+    ),
+    lasts=4 * SECOND,
+)
