@@ -33,8 +33,8 @@ class Nat:
             self._network.send(self._wire, segment._replace(destination=to))
 
 
-def shift_sequence(stage: Stage, source: str, far: str, number: int) -> None:
-    """Have the next SYN from `source` arrive with this sequence number, and all that follows shifted alike."""
+def shift_sequence(stage: Stage, source: str, far: str, port: int, number: int) -> None:
+    """Have the next SYN from a port of `source` arrive with this sequence number, all that follows shifted alike."""
     by = _First(lambda segment: number - segment.seq)
 
     def there(segment: Segment) -> Segment:
@@ -43,11 +43,14 @@ def shift_sequence(stage: Stage, source: str, far: str, number: int) -> None:
     def back(segment: Segment) -> Segment:
         return segment._replace(ack=(segment.ack - by.known) & MASK) if segment.flags & ACK else segment
 
-    _alter(stage, source, far, there, back)
+    _alter(stage, source, far, port, there, back)
 
 
-def shift_clock(stage: Stage, source: str, far: str, value: int) -> None:
-    """Have the next SYN from `source` arrive with this timestamp, and all that follows shifted alike."""
+def shift_clock(stage: Stage, source: str, far: str, port: int, value: int) -> None:
+    """Have the next SYN from a port of `source` arrive with this timestamp, and all that follows shifted alike.
+
+    Segments without timestamps stay without.
+    """
     by = _First(lambda segment: value - (tsval(segment) or 0))
 
     def there(segment: Segment) -> Segment:
@@ -59,7 +62,13 @@ def shift_clock(stage: Stage, source: str, far: str, value: int) -> None:
             return segment
         return _retimed(segment, lambda option: Timestamps(option.value, (option.echo - by.known) & MASK))
 
-    _alter(stage, source, far, there, back)
+    _alter(stage, source, far, port, there, back)
+
+
+def last_clock(stage: Stage, name: str) -> int:
+    """Return the last timestamp that a host sent; 0 where it sends none."""
+    known = (tsval(each) for each in reversed(stage.sent(name)))
+    return next((value for value in known if value is not None), 0)
 
 
 def tsval(segment: Segment) -> int | None:
@@ -90,7 +99,12 @@ def _retimed(segment: Segment, change: Callable[[Timestamps], Timestamps]) -> Se
 
 
 def _alter(
-    stage: Stage, source: str, far: str, there: Callable[[Segment], Segment], back: Callable[[Segment], Segment]
+    stage: Stage,
+    source: str,
+    far: str,
+    port: int,
+    there: Callable[[Segment], Segment],
+    back: Callable[[Segment], Segment],
 ) -> None:
-    stage.fault(source, far, faults.alter(faults.every, there, times=None))
-    stage.fault(far, source, faults.alter(faults.every, back, times=None))
+    stage.fault(source, far, faults.alter(lambda segment: segment.source_port == port, there, times=None))
+    stage.fault(far, source, faults.alter(lambda segment: segment.destination_port == port, back, times=None))

@@ -1,7 +1,7 @@
 """tcp_tw_recycle, which Linux had until 4.12: a server that remembers one clock for all hosts behind a NAT."""
 
 from timewait.clock import SECOND
-from timewait.lab.middlebox import Nat, shift_clock, tsval
+from timewait.lab.middlebox import Nat, last_clock, shift_clock
 from timewait.lab.scenario import Foretold, Observation, Scenario, Settings, Stage, linux, observed
 from timewait.lab.steps import closed_between, listen, reopened, result
 from timewait.sim import faults
@@ -23,8 +23,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     listener = listen(server, stage.at("server", _PORT))
     pair = reopened(stage, "first", "server", listener, _PORT, _FIRST)
     closed_between(stage, "server", pair.server, "first", pair.client, _PORT, _FIRST)
-    last = next(each for each in reversed(stage.sent("first")) if tsval(each) is not None)
-    shift_clock(stage, "second", "nat", ((tsval(last) or 0) - 10_000) & MASK)
+    shift_clock(stage, "second", "nat", _SECOND, (last_clock(stage, "first") - 10_000) & MASK)
     second = stage["second"]
     again = second.connect(stage.at("server", _PORT), source=stage.at("second", _SECOND), timeout=3 * SECOND)
     sent = len(stage.sent("second", faults.syn))

@@ -2,7 +2,7 @@
 
 from timewait.clock import MS
 from timewait.lab.scenario import WORLDS, Observation, Parameter, Scenario, Settings, Stage, linux, observed
-from timewait.lab.steps import RANGE, REUSE, REUSE_DELAY, closed_between, listen, must, result, set_if_any
+from timewait.lab.steps import RANGE, REUSE, REUSE_DELAY, closed_between, listen, must, result
 
 _SOURCE = "tcp_twsk_unique(), net/ipv4/tcp_ipv4.c: loopback"
 _PORT = 80
@@ -12,9 +12,9 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """For each value, let the client's only port wait for the delay and connect again."""
     client, server = stage["client"], stage["server"]
     listener = listen(server, stage.at("server", _PORT))
-    set_if_any(client, REUSE_DELAY, settings["delay_ms"])
+    client.set_sysctl(REUSE_DELAY, str(settings["delay_ms"]))
     found = []
-    for at, (value, told) in enumerate(((0, "EADDRNOTAVAIL"), (1, "ok"), (2, "EADDRNOTAVAIL"))):
+    for at, (value, told) in enumerate(((0, "EADDRNOTAVAIL"), (2, "EADDRNOTAVAIL"), (1, "ok"))):
         client.set_sysctl(REUSE, str(value))
         port = 40000 + at
         client.set_sysctl(RANGE, f"{port} {port}")

@@ -1,7 +1,7 @@
 """Two clients behind one NAT, whose clocks differ: the second uses the port that the first had."""
 
 from timewait.clock import MS, SECOND
-from timewait.lab.middlebox import Nat, shift_clock, tsval
+from timewait.lab.middlebox import Nat, last_clock, shift_clock
 from timewait.lab.scenario import WORLDS, Observation, Scenario, Settings, Stage, linux, observed, rfc
 from timewait.lab.steps import RFC1337, closed_between, listen, reopened, result, set_if_any
 from timewait.sim import faults
@@ -29,15 +29,12 @@ def _one(stage: Stage, words: str, source: int, ahead: int, rfc1337: int, syns: 
     listener = listen(server, stage.at("server", _PORT))
     first = reopened(stage, "first", "server", listener, _PORT, source)
     closed_between(stage, "server", first.server, "first", first.client, _PORT, source)
-    last = next(each for each in reversed(stage.sent("first")) if tsval(each) is not None)
-    shift_clock(stage, "second", "nat", ((tsval(last) or 0) + ahead) & MASK)
+    shift_clock(stage, "second", "nat", source, (last_clock(stage, "first") + ahead) & MASK)
     before = len(stage.sent("second", faults.syn))
     again = stage["second"].connect(
         stage.at("server", _PORT), source=stage.at("second", source), reuse_address=True, timeout=700 * MS
     )
     sent = len(stage.sent("second", faults.syn)) - before
-    stage.mend("second", "nat")
-    stage.mend("nat", "second")
     server.close(listener)
     fails = bool(rfc1337)
     why = _SPARED if fails else _BEHIND if ahead < 0 else _AHEAD
