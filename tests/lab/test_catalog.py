@@ -2,11 +2,14 @@
 
 import os
 import re
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import pytest
 
 from needs import require_namespaces, require_tun
+from once import once
 from timewait.clock import SECOND
 from timewait.errors import UnavailableError
 from timewait.lab import catalog
@@ -19,6 +22,7 @@ from timewait.tcp import profiles
 SLOW = 10 * SECOND
 # What these look at, not every user may or every kernel has.
 WHERE_ALLOWED = {"size-of-a-record", "conntrack-time-wait"}
+Key = TypeVar("Key")
 EVERY = catalog.every()
 IN_BOTH = [each for each in EVERY if {ENGINE, KERNEL} <= set(each.worlds)]
 BRIDGED = [each for each in EVERY if BRIDGE in each.worlds]
@@ -32,13 +36,22 @@ def engine(scenario: Scenario, profile: str = "linux", seed: int = 0) -> Result:
     return Trials().perform(Trial(scenario, scenario.settings({}), ENGINE, profile, seed))
 
 
+def name_of(trial: Trial) -> str:
+    return trial.scenario.name
+
+
+def performed(asked: list[Trial], key: Callable[[Trial], Key]) -> dict[Key, Result]:
+    """Run trials side by side; what was recorded of them is not kept."""
+    return {key(each.trial): each._replace(trace=None) for each in Trials().perform_all(asked)}
+
+
 @cache
 def kernel(slow: bool) -> dict[str, Result]:
     """The kernel's results, all at once and side by side."""
     require_namespaces()
     asked = [each for each in EVERY if KERNEL in each.worlds and (each.lasts >= SLOW) is slow]
-    results = Trials().perform_all([Trial(each, each.settings({}), KERNEL) for each in asked])
-    return {each.trial.scenario.name: each for each in results}
+    name = "slow-kernel" if slow else "kernel"
+    return once(name, lambda: performed([Trial(each, each.settings({}), KERNEL) for each in asked], name_of))
 
 
 def check(result: Result) -> None:
@@ -130,7 +143,7 @@ def bridged() -> dict[tuple[str, str], Result]:
     """The bridge's results, each host the engine once, all side by side."""
     require_tun()
     asked = [trial for each in BRIDGED if each.lasts < SLOW for trial in trials(each, BRIDGE, each.settings({}))]
-    return {(each.trial.scenario.name, each.trial.engine): each for each in Trials().perform_all(asked)}
+    return once("bridge", lambda: performed(asked, lambda trial: (trial.scenario.name, trial.engine)))
 
 
 @pytest.mark.parametrize("scenario", [each for each in BRIDGED if each.lasts < SLOW], ids=ids)

@@ -152,9 +152,10 @@ class LiveNetwork(Network):
                 self._interrupted = False
                 os.eventfd_read(self._wake)
                 raise InterruptedCallError
-            if self.clock() >= deadline:
-                return False
+            over = self.clock() >= deadline
             self._turn(deadline)
+            if over:  # what stood ready has had its turn, however late this process was woken
+                return done()
         return True
 
     def wait_for(self, descriptor: int, *, limit: Duration = LONGEST_WAIT) -> bool:
