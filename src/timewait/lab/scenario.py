@@ -139,8 +139,9 @@ class Scenario(NamedTuple):
     """A question, what it is put to, and who says what the answer should be.
 
     `tags`: rows of the list of behaviours that it shows (H19), and subjects.  `lasts`: about how long it takes where
-    time is real.  `name` is the file's.  `hosts`: their names, the one first that the question is about; `wires`: ends
-    without a stack, whose segments the scenario writes itself.  Where there are several of both, they have a network.
+    time is real; `alone`: not beside others, as what it sees hangs on how fast the machine is.  `name` is the file's.
+    `hosts`: their names, the one first that the question is about; `wires`: ends without a stack, whose segments the
+    scenario writes itself.  Where there are several of both, they have a network.
     """
 
     question: str
@@ -152,6 +153,7 @@ class Scenario(NamedTuple):
     hosts: tuple[str, ...] = ("host",)
     wires: tuple[str, ...] = ()
     lasts: Duration = SECOND
+    alone: bool = False
     known: tuple[Known, ...] = ()
     name: str = ""
 

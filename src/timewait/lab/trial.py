@@ -149,7 +149,8 @@ class Trials:
     def perform_all(self, trials: Sequence[Trial], done: Callable[[Result], None] = lambda _: None) -> list[Result]:
         """Run them all and return their results in order; `done` hears of each that ends.
 
-        The engine's one after the other, as they only compute; then the kernel's side by side, the longest first.
+        The engine's one after the other, as they only compute; then the kernel's side by side, the longest first, and
+        those last that want the machine for themselves.
         """
         found: dict[int, Result] = {}
         for at, trial in enumerate(trials):
@@ -158,9 +159,11 @@ class Trials:
                 done(found[at])
         waiting = [at for at in range(len(trials)) if at not in found]
         waiting.sort(key=lambda at: -trials[at].scenario.lasts)
-        for at, result in self._side_by_side([(at, trials[at]) for at in waiting]):
-            found[at] = result
-            done(result)
+        alone = [[at] for at in waiting if trials[at].scenario.alone]
+        for together in ([at for at in waiting if [at] not in alone], *alone):
+            for at, result in self._side_by_side([(at, trials[at]) for at in together]):
+                found[at] = result
+                done(result)
         return [found[at] for at in range(len(trials))]
 
     def _side_by_side(self, trials: Sequence[tuple[int, Trial]]) -> Iterator[tuple[int, Result]]:

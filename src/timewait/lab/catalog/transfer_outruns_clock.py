@@ -67,5 +67,6 @@ SCENARIO = Scenario(
         Parameter("megabytes", 200, "millions of octets to send", 1, 2000),
         Parameter("rfc1337", 0, "net.ipv4.tcp_rfc1337; with 1 a kernel takes a minute longer", 0, 1),
     ),
+    alone=True,
     lasts=2 * SECOND,
 )
