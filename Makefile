@@ -54,6 +54,7 @@ bench: $(VENV)/.test  ## ratios against named peers, in one run; a target missed
 	PYTHONPATH=build/compiled $(BIN)/python bench/engine.py
 	$(BIN)/python bench/doctor.py
 	$(BIN)/python bench/scripts.py
+	$(BIN)/python bench/forwarding.py
 	$(BIN)/python bench/lifecycles.py
 
 clean:  ## remove what make made

@@ -29,6 +29,7 @@ from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
 from timewait.system.tap import Tap
 from timewait.system.tun import Tun, TunSetup
+from timewait.system.veth import Veth
 
 # Connects of a schedule that one datagram of the socket pair can carry, with 17 octets each.
 _SCHEDULE_PART = 6000
@@ -168,6 +169,22 @@ class KernelHost:
         """Begin to listen to the host's loopback; the caller closes it.  Raises `UnavailableError` where it cannot."""
         self._ask("tap")
         return Tap(self._handed())
+
+    def open_device(self, setup: TunSetup) -> Tun | Veth:
+        """Make a TUN device or, where that is closed to this user, a pair of Ethernet devices.
+
+        Raises `UnavailableError` about TUN where neither can be made.
+        """
+        try:
+            return self.open_tun(setup)
+        except UnavailableError as error:
+            if setup.offload:
+                raise
+            try:
+                address: str = self._ask("veth", setup=setup)
+            except UnavailableError:
+                raise error from None
+            return Veth(self._handed(), address, setup.mtu)
 
     def route(self, device: str, destination: str) -> None:
         """Send what is for an address through a device of the host's namespace."""

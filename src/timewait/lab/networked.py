@@ -17,7 +17,7 @@ class NetworkedHost(RecordedHost):
         self.network: LiveNetwork | None = None
         super().__init__(name)
         try:
-            device = self.open_tun(TunSetup(addresses))
+            device = self.open_device(TunSetup(addresses))
             network.attach(name, device, [ip_address(address).packed for address, _ in addresses])
         except BaseException:
             self.end()

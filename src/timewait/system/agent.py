@@ -348,6 +348,15 @@ class Agent:
         found = self._sockets[handle]
         return found.getsockname()[:2], found.getpeername()[:2]
 
+    def do_veth(self, setup: tun.TunSetup) -> str:
+        if not self._private:
+            raise UnavailableError("no device is made: this host is the machine's own", "nothing is changed on a host")
+        from timewait.system import veth
+
+        descriptor, address = veth.create(setup)
+        self._handed.append(descriptor)
+        return address
+
 
 def _open(address: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -25,13 +25,19 @@ RT_TABLE_MAIN = 254
 RTPROT_STATIC = 4
 RT_SCOPE_LINK = 253
 RTN_UNICAST = 1
+IFLA_IFNAME = 3
 IFLA_MTU = 4
 IFLA_TXQLEN = 13
+IFLA_LINKINFO = 18
+IFLA_INFO_KIND = 1
+IFLA_INFO_DATA = 2
+VETH_INFO_PEER = 1
 IFA_ADDRESS = 1
 IFA_LOCAL = 2
 IFA_FLAGS = 8
 IFA_F_NODAD = 0x02
 IFF_UP = 1
+IFF_NOARP = 0x80
 
 _LINK = Struct("=BxHiII")  # struct ifinfomsg
 _ADDRESS = Struct("=BBBBI")  # struct ifaddrmsg
@@ -45,6 +51,15 @@ def link_up(name: str, mtu: int, queue: int) -> None:
     attributes = _number(IFLA_MTU, mtu) + _number(IFLA_TXQLEN, queue)
     payload = _LINK.pack(0, 0, socket.if_nametoindex(name), IFF_UP, IFF_UP) + attributes
     _change(RTM_NEWLINK, payload, 0, f"link {name} cannot be brought up with an MTU of {mtu}")
+
+
+def add_veth(name: str, peer: str) -> None:
+    """Make a pair of Ethernet devices; the first asks nobody for addresses (IFF_NOARP)."""
+    other = _LINK.pack(0, 0, 0, 0, 0) + _attribute(IFLA_IFNAME, peer.encode() + b"\0")
+    kind = _attribute(IFLA_INFO_KIND, b"veth") + _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, other))
+    payload = _LINK.pack(0, 0, 0, IFF_NOARP, IFF_NOARP) + _attribute(IFLA_IFNAME, name.encode() + b"\0")
+    payload += _attribute(IFLA_LINKINFO, kind)
+    _change(RTM_NEWLINK, payload, NLM_F_CREATE | NLM_F_EXCL, f"the pair {name}, {peer} cannot be made")
 
 
 def add_address(name: str, address: str, prefix: int) -> None:
