@@ -1,6 +1,7 @@
 """Claims: the verdict follows from what came of each point; every point asks for something that a scenario observes."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -92,12 +93,18 @@ def test_a_claim_names_documents_and_something_it_stands_or_falls_with(claim: Cl
         assert bool(point.only_if) is (point.weight is Weight.BOUND), point.says
 
 
+@cache
+def observed_by(scenario: str, settings: tuple[tuple[str, str], ...], profile: str) -> tuple[list[str], str]:
+    """The names of what the engine observes, and why it could not."""
+    found = catalog.get(scenario)
+    result = Trials().perform(Trial(found, found.settings(dict(settings)), ENGINE, profile))
+    return [each.name for each in result.observations], result.trouble
+
+
 @pytest.mark.parametrize(("number", "point"), IN_ENGINE, ids=[f"{number} {each.says}" for number, each in IN_ENGINE])
 def test_a_point_asks_for_something_that_its_scenario_observes(number: str, point: Point) -> None:
-    scenario = catalog.get(point.scenario)
-    settings = scenario.settings(point.settings)
-    seen = Trials().perform(Trial(scenario, settings, ENGINE, point.profile or "linux"))
-    assert point.observation in [each.name for each in seen.observations], seen.trouble
+    names, trouble = observed_by(point.scenario, tuple(point.settings.items()), point.profile or "linux")
+    assert point.observation in names, trouble
 
 
 def test_a_scenario_that_breaks_leaves_its_points_open(monkeypatch: pytest.MonkeyPatch) -> None:

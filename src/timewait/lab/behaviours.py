@@ -174,7 +174,6 @@ SUBJECTS: Final = MappingProxyType(
         "proxy": "a host that is a client and a server",
         "rate": "connections a second",
         "reconnect": "the same four-tuple again",
-        "recycle": "tcp_tw_recycle",
         "reset": "RST, and what programs are told",
         "restart": "a service that is started again",
         "reuse": "TIME-WAIT taken over by a connect()",

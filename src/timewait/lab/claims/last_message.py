@@ -1,6 +1,6 @@
 """You can never be sure that the last message arrived, so it is dangerous to assume the peer is gone."""
 
-from timewait.lab.claim import Claim, equals, essential, note
+from timewait.lab.claim import Claim, at_least, equals, essential, note
 
 CLAIM = Claim(
     "17",
@@ -10,6 +10,18 @@ CLAIM = Claim(
         "RFC 9293 3.8.1; RFC 1122 4.2.2.13",
     ),
     (
+        essential(
+            "The last ACK is lost; the server, still in LAST-ACK, sends its FIN again: FINs",
+            "lost-last-ack",
+            "FINs the server sent",
+            at_least(2),
+        ),
+        essential(
+            "A client that comes back meets the old connection still: its SYN gets",
+            "half-dead-peer",
+            "it is answered first with",
+            equals("ACK"),
+        ),
         essential(
             "A send() to a peer whose program has gone succeeds all the same",
             "late-text",

@@ -19,6 +19,12 @@ CLAIM = Claim(
             "a half-closed connection beyond the limit",
             equals("nothing"),
         ),
+        essential(
+            "tcp_tw_recycle, while there was one: the second client behind a NAT could not connect within 3 s",
+            "recycle-behind-nat",
+            "the second client's connect() within 3 s",
+            equals("ETIMEDOUT"),
+        )._replace(profile="linux-3.10"),
         bound(
             "tcp_tw_reuse = 1 gives nothing to who has timestamps",
             "tw-reuse",

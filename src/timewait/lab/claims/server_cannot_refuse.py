@@ -31,6 +31,18 @@ CLAIM = Claim(
             "the SYN was sent again",
             equals(False),
         ),
+        essential(
+            "It is not there for old segments either: ACKs that old text draws",
+            "assassination",
+            "tcp_rfc1337 = 0: ACKs it draws",
+            equals(0),
+        ),
+        essential(
+            "and a FIN that comes again does not begin the wait anew",
+            "lost-last-ack",
+            "the wait began anew",
+            equals(False),
+        ),
         note(
             "The common case: 1,000 connects over 64 ports, refused",
             "server-closes",

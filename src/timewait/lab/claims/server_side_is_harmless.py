@@ -55,6 +55,13 @@ CLAIM = Claim(
             "tcp_rfc1337 is 0",
             rfc1337="1",
         ),
+        bound(
+            "The second client behind a NAT, its clock behind, connects over the first one's pair: SYNs it needs",
+            "two-clients-behind-nat",
+            "its clock behind: SYNs sent",
+            equals(1),
+            "no two hosts behind one address have a pair in turn, or a SYN more does no harm",
+        ),
         note(
             "What it costs of the kernel's memory, in octets each",
             "size-of-a-record",

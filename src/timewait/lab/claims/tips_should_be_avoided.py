@@ -16,7 +16,18 @@ _TIPS = (
     _tip(
         1,
         "tcp_tw_recycle",
-        essential("There is nothing to set", "recycle-is-gone", "the host has tcp_tw_recycle", equals(False)),
+        essential(
+            "Linux 3.10 with it: the second client behind a NAT, its clock behind, cannot connect within 3 s",
+            "recycle-behind-nat",
+            "the second client's connect() within 3 s",
+            equals("ETIMEDOUT"),
+        )._replace(profile="linux-3.10"),
+        note(
+            "Since Linux 4.12 there is nothing to set",
+            "recycle-behind-nat",
+            "the server has tcp_tw_recycle",
+            equals(False),
+        ),
     ),
     _tip(
         2,
@@ -84,6 +95,12 @@ _TIPS = (
         "SO_LINGER with zero",
         essential("Octets that were written are lost", "linger-zero", "octets written are lost", equals(True)),
         essential("and the peer reads", "linger-zero", "the peer's last read", equals("ECONNRESET")),
+        note(
+            "With no TIME-WAIT in between, a new connection's program may read old text",
+            "ghost-bytes",
+            "its ACK number fits: the application reads",
+            equals("12345GHOST"),
+        ),
     ),
     _tip(
         6,
@@ -221,6 +238,12 @@ _TIPS = (
             "destroyed-wait",
             "connect() then",
             equals("ok"),
+        ),
+        essential(
+            "so that a new connection's program may read old text",
+            "ghost-bytes",
+            "its ACK number fits: the application reads",
+            equals("12345GHOST"),
         ),
     ),
 )
