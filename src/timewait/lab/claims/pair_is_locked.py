@@ -1,6 +1,6 @@
 """On the client the address pair is locked while TIME-WAIT lasts."""
 
-from timewait.lab.claim import Claim, bound, equals, essential, note
+from timewait.lab.claim import Claim, bound, differs, equals, essential, note
 
 CLAIM = Claim(
     "7",
@@ -14,27 +14,27 @@ CLAIM = Claim(
             "Without timestamps, connect() over the pair is refused",
             "old-timestamps",
             "old without, new without",
-            equals("EADDRNOTAVAIL"),
+            differs("ok"),
         ),
         bound(
             "With timestamps, from a port that was bound, it is refused too",
             "what-stands-on-the-tuple",
             "over TIME-WAIT",
-            equals("EADDRNOTAVAIL"),
+            differs("ok"),
             "the old connection had no timestamps, or connect() is to choose the port",
         ),
         bound(
             "A port that connect() chooses is refused however long one waits (tcp_tw_reuse = 1)",
             "tw-reuse",
             "tcp_tw_reuse = 1: after the delay",
-            equals("EADDRNOTAVAIL"),
+            differs("ok"),
             "tcp_tw_reuse does not give the port back after tcp_tw_reuse_delay",
         ),
         note(
             "It is the old connection's timestamps that count",
             "old-timestamps",
             "old without, new with",
-            equals("EADDRNOTAVAIL"),
+            differs("ok"),
         ),
         note(
             "Another destination may have the port meanwhile",
@@ -46,7 +46,7 @@ CLAIM = Claim(
             "but not where bind() had chosen it",
             "bound-port-blocks",
             "port chosen by bind(): connect() elsewhere",
-            equals("EADDRNOTAVAIL"),
+            differs("ok"),
         ),
     ),
 )
