@@ -7,7 +7,7 @@ CLAIM = Claim(
     "RFC 1122 lets TIME-WAIT accept a SYN under two conditions (ISN above the last sequence number; back to TIME-WAIT "
     "if it was an old duplicate).",
     (
-        "RFC 1122 4.2.2.13, now RFC 9293 3.6.1 (MAY-2): new ISS above the old numbers; TIME-WAIT again after an old SYN",
+        "RFC 1122 4.2.2.13, now RFC 9293 3.6.1 (MAY-2): new ISS above old numbers; TIME-WAIT again after an old SYN",
         "RFC 6191 2, RFC 9293 3.6.1 (SHLD-4): with timestamps, the newer one decides",
     ),
     (
