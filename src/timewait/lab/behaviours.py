@@ -152,6 +152,7 @@ BEHAVIOURS: Final = MappingProxyType(
 # What else scenarios are tagged with.
 SUBJECTS: Final = MappingProxyType(
     {
+        "advice": "what people are told to set",
         "assassination": "an old duplicate's answer ends TIME-WAIT",
         "bind": "bind() and listen() over what is left",
         "close": "what close() does",
@@ -169,13 +170,17 @@ SUBJECTS: Final = MappingProxyType(
         "linger": "SO_LINGER",
         "loopback": "both ends on one host",
         "memory": "what a record takes",
+        "nat": "several hosts behind one address",
         "network": "segments lost, held back, repeated, or written by hand",
+        "old-duplicates": "segments of an old connection that come late",
+        "open": "the three-way handshake",
         "ports": "which ports connect() may have",
         "proxy": "a host that is a client and a server",
         "rate": "connections a second",
         "reconnect": "the same four-tuple again",
         "reset": "RST, and what programs are told",
         "restart": "a service that is started again",
+        "retransmission": "what is sent again",
         "reuse": "TIME-WAIT taken over by a connect()",
         "search": "what finding a port costs",
         "segments": "what single segments do to a state",
@@ -191,5 +196,14 @@ SUBJECTS: Final = MappingProxyType(
     }
 )
 
+_793: Final = "no kernel has RFC 793's rule; the engine has, as profile rfc793: timewait profiles rfc793 --diff rfc9293"
 # What no scenario shows, and why.
-NOT_SHOWN: Final[Mapping[str, str]] = MappingProxyType({})
+NOT_SHOWN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "E3": _793,
+        "F2": _793,
+        "F3": _793,
+        "H23": _793,
+        "H30": "Linux has no such setting; the engine has, as profile freebsd with drop_synfin",
+    }
+)

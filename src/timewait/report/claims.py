@@ -92,9 +92,7 @@ def _evidence(hearing: "Hearing", width: int) -> Iterator[str]:
     rest = width - 3 - (1 + len(worlds)) * (_COLUMN + 2)
     rows = []
     for each in hearing.evidence:
-        seen = {_column(one): one for one in each.seen}
-        values = (seen_text(seen.get(world)) for world in worlds)
-        rows.append((mark(each), each.point.says, foreseen_text(each), *values))
+        rows.append((mark(each), each.point.says, foreseen_text(each), *seen_texts(each, worlds)))
     yield from wrapped(heads, rows, (1, rest, *([_COLUMN] * (1 + len(worlds)))))
     yield ""
     marks = {mark(each) for each in hearing.evidence}
@@ -131,23 +129,25 @@ def foreseen_text(evidence: "Evidence") -> str:
     return text if foreseen.how == "is" else f"{foreseen.how.removeprefix('is ')} {text}"
 
 
-def _column(seen: "Seen") -> str:
-    return world_name(seen.result)
-
-
 def worlds_of(evidence: "Sequence[Evidence]") -> list[str]:
-    """Return the worlds that showed anything, the kernel first."""
-    names = {_column(one): None for each in evidence for one in each.seen if one.observation is not None}
-    return sorted(names, key=lambda name: (name != KERNEL, list(names).index(name)))
+    """Return the worlds that showed anything: the kernel first, then the engine as the stack that was asked for."""
+    names = {world_name(one.result) for each in evidence for one in each.seen if one.observation is not None}
+    asked = {world_name(one.result) for each in evidence for one in each.seen if not each.point.profile}
+    return sorted(names & (asked | {KERNEL}) or {ENGINE}, key=lambda name: name != KERNEL)
 
 
-def seen_text(seen: "Seen | None") -> str:
-    """Return what a world showed."""
-    if seen is None:
-        return "-"
+def seen_texts(evidence: "Evidence", worlds: "Sequence[str]") -> list[str]:
+    """Return what each of these worlds showed; a stack that the point names stands in the engine's column, named."""
+    fixed = evidence.point.profile
+    found = {worlds[-1] if fixed else world_name(one.result): _seen_text(one, fixed) for one in evidence.seen}
+    return [found.get(world, "-") for world in worlds]
+
+
+def _seen_text(seen: "Seen", fixed: str) -> str:
     if seen.observation is None:
         return "(not seen)"
-    return value_text(seen.observation.value, time=seen.observation.time)
+    text = value_text(seen.observation.value, time=seen.observation.time)
+    return f"{text} ({fixed})" if fixed else text
 
 
 # -- circumstances -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from timewait.lab.claim import Verdict, Weight
 from timewait.lab.hearing import Evidence, Hearing
 from timewait.lab.scenario import ENGINE, KERNEL
 from timewait.lab.trial import Result
-from timewait.report.claims import foreseen_text, mark, results_of, seen_text, worlds_of
+from timewait.report.claims import foreseen_text, mark, results_of, seen_texts, worlds_of
 from timewait.report.conversation import Picture, picture
 from timewait.report.html import (
     Content,
@@ -110,10 +110,8 @@ def _evidence(evidence: Sequence[Evidence]) -> Markup:
     worlds = worlds_of(evidence)
     rows = []
     for each in evidence:
-        seen = {world_name(one.result): one for one in each.seen}
         kind, words = _SIGNS[mark(each)]
-        values = [seen_text(seen.get(world)) for world in worlds]
-        cells = (foreseen_text(each), *values)
+        cells = (foreseen_text(each), *seen_texts(each, worlds))
         says: Content = each.point.says
         if each.divided:
             says = join((says, element("span", " ≠ the worlds differ", class_="warn")))
