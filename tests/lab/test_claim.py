@@ -173,6 +173,7 @@ def test_a_kernel_and_the_engine_as_linux_come_to_the_same_verdict() -> None:
     require_namespaces()
     asked = [claims.get(number) for number in ("4", "5", "7", "11")]
     quick = [claim for claim in asked if all(catalog.get(each.scenario).lasts < 10**10 for each in claim.points)]
-    on_kernel, on_engine = (hear(quick, [world], "linux") for world in (KERNEL, ENGINE))
+    on_kernel, on_engine = (hear(quick, worlds, "linux") for worlds in ([KERNEL, ENGINE], [ENGINE]))
     assert quick
     assert [each.ruling for each in on_kernel] == [each.ruling for each in on_engine]
+    assert not any(each.divided for hearing in on_kernel for each in hearing.evidence)
