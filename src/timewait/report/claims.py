@@ -48,7 +48,16 @@ def claim_lines(hearing: "Hearing", width: int) -> Iterator[str]:
     for at, document in enumerate(hearing.claim.documents):
         yield from _labelled("" if at else "documents", document, width)
     yield from _labelled("scenarios", ", ".join(_scenarios(hearing.results)), width)
+    yield from _labelled("exchange", _exchange(hearing.claim), width)
     yield from _circumstances(hearing.results, width)
+
+
+def _exchange(claim: Claim) -> str:
+    """Return the command that draws what the first point that decides rests on."""
+    point = next(each for each in claim.every_point() if each.weight is Weight.ESSENTIAL)
+    stack = ["--world engine", f"--profile {point.profile}"] if point.profile else []
+    settings = [f"--set {name}={value}" for name, value in point.settings.items()]
+    return " ".join(["timewait lab run", point.scenario, *settings, *stack, "--trace"])
 
 
 def list_lines(claims: Sequence[Claim], width: int) -> Iterator[str]:
