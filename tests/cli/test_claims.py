@@ -1,11 +1,20 @@
 """`timewait claims`: it fits the terminal, the verdicts are the same as data, what cannot be meant is said."""
 
 import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from needs import require_namespaces
 from pages import check
+from processes import children
 from timewait.cli.group import run
 from timewait.errors import Exit, UsageError
 from timewait.lab import claims
@@ -79,3 +88,25 @@ def test_a_page_of_one_claim_asks_it_in_its_title(tmp_path: Path, capsys: pytest
     assert "holds only if" in " ".join(shown.words)
     assert "timewait claims 11 --world engine" in shown.words
     assert " ✗ connect(): EADDRNOTAVAIL" in shown.words
+
+
+def test_a_bar_shows_what_takes_longer_than_a_second_and_ctrl_c_leaves_nothing() -> None:
+    """Claim 3 waits for a minute on a kernel; the bar is for a terminal alone."""
+    require_namespaces()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "timewait", "claims", "3", "--world", "kernel"]
+    began = time.monotonic()
+    asked = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    while not re.search(rb"\d/\d", shown) and time.monotonic() < began + 30:
+        shown += os.read(ours, 4096)
+    assert time.monotonic() >= began + 1
+    agents = children(asked.pid)
+    asked.send_signal(signal.SIGINT)
+    out, _ = asked.communicate(timeout=30)
+    os.close(ours)
+    assert re.search(rb"scenarios.*\d/\d", shown, re.DOTALL)
+    assert (asked.returncode, out) == (130, b"")
+    assert agents
+    assert not [pid for pid in agents if os.path.exists(f"/proc/{pid}")]

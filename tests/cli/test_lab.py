@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from needs import ordinary_user, require_namespaces
+from processes import children
 from timewait.cli.group import run
 from timewait.errors import Exit, UsageError
 from timewait.lab import catalog
@@ -169,19 +170,6 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_agent() -> None:
     out, _ = asked.communicate(timeout=30)
     assert (asked.returncode, out.strip()) == (130, "")
     assert not [pid for pid in agents if os.path.exists(f"/proc/{pid}")]
-
-
-def children(parent: int) -> list[int]:
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[1]) == parent:
-                found.append(int(entry))
-    return found
 
 
 def test_the_exchange_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
