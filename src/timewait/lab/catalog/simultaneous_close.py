@@ -12,22 +12,22 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     """Hold both FINs until both have left, then let them go."""
     pair = opened_between(stage, "client", "server", _PORT, _CLIENT)
     held = [
-        stage.fault("client", "server", faults.hold(faults.fin)),
-        stage.fault("server", "client", faults.hold(faults.fin)),
+        stage.fault("client", "server", faults.hold(faults.fin, times=None)),
+        stage.fault("server", "client", faults.hold(faults.fin, times=None)),
     ]
     acks = [
-        stage.fault("client", "server", faults.hold(faults.pure_ack)),
-        stage.fault("server", "client", faults.hold(faults.pure_ack)),
+        stage.fault("client", "server", faults.hold(faults.pure_ack, times=None)),
+        stage.fault("server", "client", faults.hold(faults.pure_ack, times=None)),
     ]
     stage["client"].close(pair.client)
     stage["server"].close(pair.server)
     both = ("client", _CLIENT, _PORT), ("server", _PORT, _CLIENT)
     before = [state(stage[name], local, peer) for name, local, peer in both]
     for fault in held:
-        stage.release(fault)
+        _let_go(stage, fault)
     between = [settled(stage[name], local, peer, ["CLOSING"]) for name, local, peer in both]
     for fault in acks:
-        stage.release(fault)
+        _let_go(stage, fault)
     after = [settled(stage[name], local, peer, ["TIME-WAIT"]) for name, local, peer in both]
     found = []
     for words, states, foretold in (
@@ -48,6 +48,12 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
             )
         )
     return found
+
+
+def _let_go(stage: Stage, fault: faults.Fault) -> None:
+    """Let what was held arrive, and hold no more: on a busy machine timers have sent some of it again."""
+    fault.times = fault.hits
+    stage.release(fault)
 
 
 SCENARIO = Scenario(
