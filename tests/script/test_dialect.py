@@ -98,6 +98,24 @@ ONLY_ON_LINUX = {
 """
     ),
     "what is corked waits": CORKED,
+    "a four-tuple is taken from TIME-WAIT after a second, by one port alone": """
+0 `sysctl -q net.ipv4.tcp_rmem="4096 131072 6291456" net.ipv4.tcp_tw_reuse=1 net.ipv4.tcp_tw_reuse_delay=1000`
++0 socket(..., SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_IP, IP_LOCAL_PORT_RANGE, [0xdeaddead], 4) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > S 0:0(0) <mss 1460,sackOK,TS val 1001 ecr 0,...>
++.001 < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 3001 ecr 1001,nop,wscale 8>
++0 > . 1:1(0) ack 1 <...>
++0 close(3) = 0
++0 > F. 1:1(0) ack 1 <...>
++.001 < F. 1:1(0) ack 2 win 8 <nop,nop,TS val 3002 ecr 1001>
++0 > . 2:2(0) ack 2 <...>
++0 socket(..., SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_IP, IP_LOCAL_PORT_RANGE, [0xdeaddead], 4) = 0
++.5 connect(3, ..., ...) = -1 EADDRNOTAVAIL (Cannot assign requested address)
++.6 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > S 0:0(0) <mss 1460,sackOK,TS val 2004 ecr 3002,...>
+""".replace(",...>", ",nop,wscale 7>"),
     "lifetime and class of service are the user's": SERVER
     + """
 +0 setsockopt(4, SOL_IP, IP_TTL, [7], 4) = 0
@@ -258,3 +276,22 @@ def test_freebsd_s_hop_limit_holds_in_time_wait_too(tmp_path: Path) -> None:
 """,
         "freebsd",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{SERVER}+0 < F. 1:1(0) ack 1 win 100 <nop,nop>/udp(1 > 9811)\n", "segments within UDP are not supported"),
+        (f"{SERVER}+0 < . 1:1(0) ack 1 win 100 {{tcp_flags=1}}\n", "changes of single fields of a packet are not"),
+        (f"--udp_encapsulation=tcp\n{SERVER}", "segments within UDP are not supported"),
+        (f"--tcp_md5_secret=x\n{SERVER}", "signatures of TCP-MD5 are not supported"),
+        (f"{SERVER}+0 send(4, ..., 10, MSG_EOR) = 10\n", "joins what writes leave behind"),
+        (f"{SERVER}+0 recvmsg(4, {{msg_iov(1)=[{{...,0}}]}}, MSG_ERRQUEUE) = 0\n", "keeps no queue of errors"),
+        ("0 `/bin/rm -f x`\n", "has no command /bin/rm"),
+        ('0 `grep " 0A " /proc/net/tcp`\n', "has no files"),
+    ],
+)
+def test_what_this_language_is_short_of_is_said(tmp_path: Path, text: str, words: str) -> None:
+    result = played(tmp_path, text, "engine")
+    assert result.error is not None
+    assert words in result.error[0]

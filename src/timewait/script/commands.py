@@ -15,6 +15,7 @@ from typing import Final
 
 from timewait.script.engine_calls import Host, Process
 from timewait.script.host_settings import AGREES, COMPUTED, SPELLED
+from timewait.script.pattern import Pattern, PatternError
 from timewait.script.world import CommandResult, UnknownCommandError
 from timewait.tcp import calls, settings
 from timewait.tcp.events import Errno, Events, FourTuple
@@ -26,12 +27,11 @@ from timewait.tcp.time_wait import pack_key
 _LARGEST_FILE: Final = 1 << 20
 _DEEPEST: Final = 4
 _PROGRAMS: Final = frozenset(map(Path, ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin")))
-_LONGEST_PATTERN: Final = 200
 _OK: Final = CommandResult("", 0)
 _DISCARDED: Final = re.compile(r"(?<!\S)(&|[12])?>>?\s*(?:/dev/null|&[12])(?!\S)")
 _ARITHMETIC: Final = re.compile(r"\$\(\(\s*([0-9]+(?:\s*\*\s*[0-9]+)*)\s*\)\)")
-# A repeated group with a repetition inside takes time that doubles with each character.
-_EXPLOSIVE: Final = re.compile(r"[*+}]\s*\)\s*[*+{]")
+# Characters looked at in one search, states of the pattern counted: some seconds.
+_MOST_STEPS: Final = 20_000_000
 # Where FreeBSD's words differ from the RFC's: usr.bin/sockstat prints tcpstates[], tcp_fsm.h.
 _FREEBSD_STATES: Final = {"SYN-RECEIVED": "SYN_RCVD"}
 _SS_STATES: Final = {"ESTABLISHED": "ESTAB", "SYN-RECEIVED": "SYN-RECV"}
@@ -330,8 +330,19 @@ class Commands:
             )
         if set(flags) - set("cqvEFiw") or len(patterns) != 1:
             raise UnknownCommandError(f"grep {' '.join(words)}: one pattern, and of the flags -c -q -v -E -F -i -w")
-        pattern = _pattern(patterns[0], flags)
-        found = [line for line in given.splitlines() if (pattern.search(line) is not None) != ("v" in flags)]
+        text = patterns[0]
+        try:
+            pattern = Pattern(
+                re.sub(r"([\\[*.^$])", r"\\\1", text) if "F" in flags else text,
+                extended="E" in flags and "F" not in flags,
+                ignore_case="i" in flags,
+                word="w" in flags,
+            )
+        except PatternError as error:
+            raise UnknownCommandError(f"grep: {error.what}") from None
+        if len(given) * len(pattern.states) > _MOST_STEPS:
+            raise UnknownCommandError(f"grep: the pattern {text[:40]} is too large for so much text")
+        found = [line for line in given.splitlines() if pattern.search(line) != ("v" in flags)]
         lines = [] if "q" in flags else [str(len(found))] if "c" in flags else found
         return CommandResult("".join(line + "\n" for line in lines), 0 if found else 1)
 
@@ -434,23 +445,6 @@ def _multiplied(found: re.Match[str]) -> str:
     for factor in found[1].split("*"):
         product = product * int(factor) % (1 << 64)
     return str(product)
-
-
-def _pattern(text: str, flags: str) -> re.Pattern[str]:
-    """Return grep's pattern as one of Python's: basic, -E extended or -F fixed."""
-    if len(text) > _LONGEST_PATTERN or _EXPLOSIVE.search(text):
-        raise UnknownCommandError(f"grep: the pattern {text[:40]} is too intricate")
-    if "F" in flags:
-        text = re.escape(text)
-    elif "E" not in flags:
-        # In basic expressions these stand for themselves, and mean something behind a backslash.
-        text = re.sub(r"\\([+?|(){}])|([+?|(){}])", lambda found: found[1] or "\\" + found[2], text)
-    if "w" in flags:
-        text = rf"\b(?:{text})\b"
-    try:
-        return re.compile(text, re.IGNORECASE if "i" in flags else 0)
-    except re.error as error:
-        raise UnknownCommandError(f"grep: {text}: {error}") from None
 
 
 def _option(words: list[str], flag: str) -> str | None:

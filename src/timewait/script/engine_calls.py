@@ -522,6 +522,8 @@ def _epoll_ctl(process: Process, call: Call) -> Job:
     if watched is None:
         return _done(Answer(-1, "EINVAL"))
     operation, number = process.number(call, 1), process.number(call, 2)
+    if number == process.number(call, 0):
+        return _done(Answer(-1, "EINVAL"))
     if (operation == process.constant("EPOLL_CTL_ADD")) == (number in watched):
         return _done(Answer(-1, "EEXIST" if number in watched else "ENOENT"))
     if operation == process.constant("EPOLL_CTL_DEL"):
@@ -540,6 +542,8 @@ def _epoll_wait(process: Process, call: Call) -> Job:
     if watched is None:
         return _done(Answer(-1, "EINVAL"))
     most = process.number(call, 2)
+    if most <= 0:
+        return _done(Answer(-1, "EINVAL"))
     always = process.constant("EPOLLERR") | process.constant("EPOLLHUP")
     edge, once = process.constant("EPOLLET"), process.constant("EPOLLONESHOT")
 

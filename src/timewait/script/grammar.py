@@ -191,6 +191,10 @@ class _Reader:
         return token.update(type=kind, value=value)
 
 
+# What other programs of this language have behind a packet, and this one has not.
+_FEATURES = {"/udp(": "segments within UDP", "{": "changes of single fields of a packet"}
+
+
 @cache
 def _reader() -> _Reader:
     return _Reader()
@@ -204,6 +208,11 @@ def _unsupported(token: Token) -> Token:
 def _explained(error: UnexpectedInput, source: Source) -> tuple[str, MistakeError]:
     """Return the line and what was expected in it, in words."""
     if isinstance(error, UnexpectedToken):
+        if error.token.type == "LBRACE" and "SEQ" not in error.expected and "COMMAND" in error.expected:
+            hint = "see the reference for what is not supported"
+            return source.line(place(error.token)), MistakeError(
+                place(error.token), f"{_FEATURES['{']} are not supported", hint
+            )
         found = f"{str(error.token)[:40]!r}" if error.token.type != "$END" else "the end of the file"
         names, at = set(error.accepts or error.expected), place(error.token)
         if error.token.type == "$END":
@@ -214,6 +223,9 @@ def _explained(error: UnexpectedInput, source: Source) -> tuple[str, MistakeErro
         rest = source.line(at)[at.column - 1 :]
         if opened := next((mark for mark in _ENDS if rest.startswith(mark)), None):
             return source.line(at), MistakeError(at, f"{opened} has no end", f"it ends with {_ENDS[opened]}")
+        if feature := next((mark for mark in _FEATURES if rest.startswith(mark)), None):
+            hint = "see the reference for what is not supported"
+            return source.line(at), MistakeError(at, f"{_FEATURES[feature]} are not supported", hint)
         found = repr(rest.split()[0][:40]) if rest.split() else "the end of the line"
         names = set(error.allowed or ())
     expected = [word for name, word in WORDS.items() if name in names and word]

@@ -87,6 +87,11 @@ OPTIONS: dict[str, tuple[str | None, Callable[[str], Any]]] = {
     "code_format": (None, _anything),
     "code_sockopt": (None, _anything),
 }
+# Options of other programs of this language.
+_NOT_SUPPORTED = {
+    "udp_encapsulation": "segments within UDP",
+    "tcp_md5_secret": "signatures of TCP-MD5",
+}
 _BARE = ("verbose", "strict_segments", "send_omit_free")
 
 
@@ -97,6 +102,9 @@ def read(lines: Iterable[tuple[Place, str]], defined: Iterable[str]) -> Options:
         name, equals, value = (part.strip() for part in text[2:].partition("="))
         if name.split()[:1] == ["define"]:  # `source` has seen to it, for conditions come before all else
             continue
+        if name in _NOT_SUPPORTED:
+            hint = "see the reference for what is not supported"
+            raise MistakeError(place, f"--{name}: {_NOT_SUPPORTED[name]} are not supported", hint)
         if name not in OPTIONS:
             known = [f"--{option}" for option in (*OPTIONS, "define")]
             raise MistakeError(place, f"unknown option --{name}", near(f"--{name}", known, "options"))
