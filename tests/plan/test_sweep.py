@@ -123,7 +123,7 @@ def test_more_load_fails_more() -> None:
 
 
 def test_processes_give_the_same_numbers_as_this_one() -> None:
-    tasks = sweep("rate=2..5:1", "tcp_tw_reuse=0,1", connects=None).tasks()[:4]
+    tasks = sweep("rate=2..5:1", "tcp_tw_reuse=0,1").tasks()[:4]
     assert dict(here(tasks, 2)) == dict(enumerate(map(run, tasks)))
 
 

@@ -22,7 +22,7 @@ Counts: TypeAlias = NDArray[np.int64]
 TIE: Final = 2
 FIRST, SECOND_HALF, NONE = 0, 1, 2
 # How often decisions are made anew before a run of connects is cut in two: those that end within it hang together.
-_ROUNDS: Final = 12
+_ROUNDS: Final = 24
 # Connects decided at once: enough that calls of numpy cost little, few enough that not many end among them.
 _LEAST: Final = 64
 _MOST: Final = 1 << 14

@@ -16,7 +16,7 @@ from timewait.plan.sweep import Task, run
 
 _ADDRESS: Final = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d{1,5}")
 # Seconds until a scheduler has to answer, and has to have a worker.
-_PATIENCE: Final = 10
+_PATIENCE: Final = 5
 # How many workers may die over one cell before the cell is taken to be the cause.
 _DEATHS: Final = 10
 

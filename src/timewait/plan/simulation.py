@@ -290,22 +290,6 @@ class _Tally:
         return Interval(mean, max(mean - low * size / connects, high * size / connects - mean))
 
 
-def failing_times(scene: Setting, *, seconds: float, seeds: range, compiled: bool = False) -> list[float | None]:
-    """Return for each seed when the first connect fails, from an empty start; None where none does in that time."""
-    found: list[float | None] = []
-    for seed in seeds:
-        ports = budget(scene, compiled)
-        first = None
-        for run in scene.draw(seed):
-            failed = np.flatnonzero(ports.decide(run).half == NONE)
-            if len(failed) or run.times[-1] > seconds * SECOND:
-                if len(failed) and run.times[failed[0]] <= seconds * SECOND:
-                    first = float(run.times[failed[0]]) / SECOND
-                break
-        found.append(first)
-    return found
-
-
 def _readable(seconds: float) -> str:
     for name, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
