@@ -153,6 +153,14 @@ def test_an_ordinary_user_can_compare() -> None:
     assert (done.returncode, done.stderr) == (Exit.OK, "")
 
 
+def test_an_ordinary_users_kernel_is_recorded_too() -> None:
+    require_namespaces()
+    with tempfile.TemporaryDirectory() as folder:
+        done = ordinary_user(Path(folder)).run(["lab", "run", "half-close", "--world", "kernel", "--trace"])
+    assert (done.returncode, done.stderr) == (Exit.OK, "")
+    assert "FIN,ACK" in done.stdout
+
+
 def test_ctrl_c_ends_it_at_once_and_leaves_no_agent() -> None:
     require_namespaces()
     asked = subprocess.Popen(

@@ -27,6 +27,8 @@ from timewait.tcp.states import State
 from timewait.trace import Fate, flag_names
 
 _AT: Final = ("0%", "100%")
+# Where segments begin that the network puts there.
+_BORN: Final = ("38%", "62%")
 # Down: how high rows are, and how far below a row's top its line is.
 _ARROW, _CALL, _STATE, _BREAK, _SLOPE = 46, 24, 24, 34, 10
 _LINE: Final = 24
@@ -250,7 +252,8 @@ class _Ladder:
             for line in textwrap.wrap(words, _NARROW):
                 ends += _WORDS - 1
                 dx, anchor = (12, "") if side == LEFT else (-12, "end")
-                drawn.append(_text(_AT[side], ends, line, f"{kind} {anchor}".strip(), dx))
+                x = _AT[side] if arrow.sent or side != sender else _BORN[side]
+                drawn.append(_text(x, ends, line, f"{kind} {anchor}".strip(), dx if x == _AT[side] else 0))
         self.y = max(self.y, ends + 8, top + (_ARROW if labelled else _CALL))
         hit = element("rect", x=0, y=y - 19, width="100%", height=self.y - y + 14, class_="hit")
         box = self._fields(row, arrow, y - 24)
@@ -276,7 +279,7 @@ class _Ladder:
         if short:
             head = "72%" if there else "28%"
         if not arrow.sent:
-            tail = "38%" if there else "62%"
+            tail = _BORN[arrow.side]
         if row.part is Part.DEPARTS and not short:
             # The line itself is drawn from where it arrives.
             yield from self._label(arrow, y, "one line")
@@ -284,7 +287,11 @@ class _Ladder:
         if row.part is Part.ARRIVES:
             begin = self.departed.get(arrow.number, y - _SLOPE)
         odd = "way odd" if arrow.fate in (Fate.LOST, Fate.HELD, Fate.REPLAYED, Fate.INJECTED, Fate.ALTERED) else "way"
-        yield element("line", x1=tail, x2=head, y1=begin, y2=far, class_=odd)
+        line = element("line", x1=tail, x2=head, y1=begin, y2=far, class_=odd)
+        if row.part is Part.ARRIVES:
+            self.below.append(line)  # under what happened meanwhile
+        else:
+            yield line
         if row.part is not Part.ARRIVES:
             yield from self._label(arrow, (begin + far) / 2, "two lines" if not short else "one line")
         if not arrow.sent:

@@ -138,10 +138,11 @@ class _Ladder:
         """Return an arrow with its label: pieces from its tail to its head, the other way round from the right."""
         there = arrow.side == LEFT
         tail, head = "--", ">" if there else "<"
-        label = f" {flag_names(arrow.segment.flags)} {numbers_text(arrow)} "
+        flags = flag_names(arrow.segment.flags)
+        labels = f" {flags} {numbers_text(arrow)} ", f" {flags} {numbers_text(arrow, acked=False)} ", f" {flags} "
         room = self.middle
         if row.part is Part.ARRIVES:
-            tail, label = f" ({self._letter(arrow.number)}) --", ""
+            tail, labels = f" ({self._letter(arrow.number)}) --", ("", "", "")
         elif not arrow.sent:
             tail = "        * --"
             self.signs.add("*")
@@ -152,7 +153,8 @@ class _Ladder:
             letter = f"({self._letter(arrow.number)})"
             head = f"> {letter} " if there else f" {letter} <"
             self.signs.add("/")
-        label = label[: room - len(tail) - len(head) - 1]
+        fits = room - len(tail) - len(head) - 1
+        label = next((each for each in labels if len(each) <= fits), labels[-1][:fits])
         dashes = "-" * (room - len(tail) - len(label) - len(head))
         if there:
             return tail + label + dashes + head

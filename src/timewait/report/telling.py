@@ -52,11 +52,11 @@ def call_text(row: Row) -> str:
     return f"{name}(): {result}"
 
 
-def numbers_text(arrow: Arrow) -> str:
-    """Return the relative numbers of a segment."""
+def numbers_text(arrow: Arrow, *, acked: bool = True) -> str:
+    """Return the relative numbers of a segment; `acked`: what it acknowledges too."""
     segment = arrow.segment
     words = [f"seq={arrow.seq}"]
-    if segment.flags & ACK:
+    if segment.flags & ACK and acked:
         words.append(f"ack={arrow.ack}")
     if segment.payload:
         words.append(f"len={len(segment.payload)}")
