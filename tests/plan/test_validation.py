@@ -5,6 +5,7 @@ A kernel's wait is a minute, so these take 72 s, of which the machine is idle ne
 
 import math
 import os
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -127,8 +128,6 @@ def test_times_that_cannot_be_are_refused(seconds: float) -> None:
 def test_a_load_records_what_failed_and_when() -> None:
     """Four ports, six connections that stay open: EADDRNOTAVAIL (99) for the last two; looks while it goes on."""
     require_namespaces()
-    from array import array
-
     times = array("q", [number * SECOND // 50 for number in range(6)])
     holds = array("q", [SECOND] * 6)
     with KernelHost() as host:
@@ -149,3 +148,16 @@ def test_a_load_records_what_failed_and_when() -> None:
     assert {port % 2 for port in ports[:2]} == {0}
     assert all(each >= 0 for each in late)
     assert [(waiting, still) for _, waiting, still in recorded.looks] == [(0, 2), (0, 4)]
+
+
+def test_behind_a_nat_the_server_sees_its_address_and_ports() -> None:
+    require_namespaces()
+    times = array("q", [number * SECOND // 50 for number in range(4)])
+    with KernelHost() as host:
+        plan = Plan(("127.0.1.1", "127.0.1.2"), (("127.0.0.2", 80),), False, (), ("127.0.0.9", 40000, 40003))
+        host.load(plan, times.tobytes(), array("q", [SECOND] * 4).tobytes(), b"\1" * 4)
+        assert host.load_run(SECOND // 4) == (4, 0, True)
+        seen = [row for row in host.sockets(local_port=80) if row.state == "ESTABLISHED"]
+        host.load_recorded()
+    assert {row.peer.address for row in seen} == {"127.0.0.9"}
+    assert {row.peer.port for row in seen} == {40000, 40001, 40002, 40003}

@@ -58,7 +58,8 @@ def correlated(means: NDArray[np.float64]) -> bool:
 def counted(number: int) -> tuple[float, float]:
     """Return between which means a Poisson count of `number` is likely, 95 % (Garwood 1936).
 
-    By Wilson and Hilferty's approximation of the chi-square quantiles: within 2 % from 1 on, and 0 has its own.
+    By Wilson and Hilferty's approximation of the chi-square quantiles: the upper end within 0.5 %, the lower one too
+    low below 5; 0 has its own.
     """
     low = 0.0
     if number:
