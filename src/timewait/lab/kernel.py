@@ -181,10 +181,14 @@ class KernelHost:
             if setup.offload:
                 raise
             try:
-                address: str = self._ask("veth", setup=setup)
+                return self.open_veth(setup)
             except UnavailableError:
                 raise error from None
-            return Veth(self._handed(), address, setup.mtu)
+
+    def open_veth(self, setup: TunSetup) -> Veth:
+        """Make a pair of Ethernet devices in the host's namespace and return its other end, which the caller closes."""
+        address: str = self._ask("veth", setup=setup)
+        return Veth(self._handed(), address, setup.mtu)
 
     def route(self, device: str, destination: str) -> None:
         """Send what is for an address through a device of the host's namespace."""

@@ -3,6 +3,7 @@
 Addresses are those of documentation (RFC 5737, RFC 3849), in the order in which a scenario names its ends.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from itertools import combinations
@@ -48,11 +49,11 @@ def stage(
     hosts: dict[str, Any] = {}
     for number, name in enumerate((*scenario.hosts, *scenario.wires), 1):
         addresses = (f"192.0.2.{number}", 24), (f"2001:db8::{number}", 64)
-        packed = [ip_address(address).packed for address, _ in addresses]
+        own = packed(addresses)
         if name in scenario.wires:
-            network.add(Wire(name, packed))
+            network.add(Wire(name, own))
         elif world == ENGINE or name == engine:
-            node = network.host(name, profiles.get(profile), [*packed, *_LOOPBACK])
+            node = network.host(name, profiles.get(profile), [*own, *_LOOPBACK])
             hosts[name] = EngineHost(network, node, call=CALL if world == ENGINE else 0)
         else:
             assert isinstance(network, LiveNetwork)
@@ -62,6 +63,11 @@ def stage(
     if network.trace is not None:
         network.trace.zero = network.now
     return Stage(hosts, network)
+
+
+def packed(addresses: Sequence[tuple[str, int]]) -> list[bytes]:
+    """Return addresses as segments have them, without the lengths of their prefixes."""
+    return [ip_address(address).packed for address, _ in addresses]
 
 
 def _network(world: str, seed: int) -> Network:
