@@ -332,7 +332,7 @@ def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now
         out.append(Dropped(segment, Reason.ACK_TOO_NEW))
         _answer_limited(conn, segment, now, out, "TCPACKSkippedSeq")
         return False
-    if offset < -conn.max_snd_wnd and conn.shared.profile.ack_too_old_challenged:
+    if offset < -_oldest_ack(conn) and conn.shared.profile.ack_too_old_challenged:
         out.append(Dropped(segment, Reason.ACK_TOO_OLD))
         challenge(conn, now, out)
         return False
@@ -342,6 +342,16 @@ def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now
         step(conn, Input.ACK_OF_FIN, out)
         return conn.state is FIN_WAIT_2
     return True
+
+
+def _oldest_ack(conn: Connection) -> int:
+    """Return how far below SND.UNA an acknowledgment may lie: the largest window, or what was ever acknowledged.
+
+    The latter is counted to 4 GiB, where it begins anew.
+    """
+    if conn.shared.profile.ack_before_first_too_old:
+        return min(conn.max_snd_wnd, (conn.snd_una - conn.iss - 1) & MASK)
+    return conn.max_snd_wnd
 
 
 def orphan_wait(conn: Connection) -> int | None:

@@ -290,6 +290,8 @@ class Profile:
     """Whether the window checked is the buffer's room, although the header said less."""
     ack_too_old_challenged: bool = True
     """RFC 5961 section 5 (MAY-12)."""
+    ack_before_first_too_old: bool = False
+    """Whether so is an ACK of octets never sent, below the first, though the largest window reaches there."""
     invalid_ack_interval: Duration = 0
     """Per connection, at most one answer in this time to unacceptable segments without text or FIN; 0: no limit."""
     challenge_per_second: int = 0

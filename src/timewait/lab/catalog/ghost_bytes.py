@@ -1,7 +1,7 @@
 """What TIME-WAIT is for: text of an old connection that arrives in a new one between the same ports.
 
-It is taken where its sequence number and its ACK number both lie in the new connection's windows.  The latter does so
-by chance, or when the host's clock of first numbers has gone round since (275 s on Linux).
+It is taken where its sequence number and its ACK number both lie in the new connection's windows.  Of the latter most
+stacks ask that it be no older than the largest window; Linux, since 6.7, that its octets were sent at all.
 """
 
 from timewait.clock import MS
@@ -14,7 +14,7 @@ from timewait.wire.seq import MASK
 _HAZARD = "RFC 1337 2, hazard H1"
 _PAWS = "RFC 7323 5.3, R1"
 _PORT = 80
-_ACK = "tcp_ack(), net/ipv4/tcp_input.c, RFC 5961 5: too old, as the clock of first numbers ticks every 64 ns"
+_ACK = "tcp_ack(), net/ipv4/tcp_input.c, RFC 5961 5: of octets that this connection never sent"
 _CLOCK = "RFC 9293 3.4.1: the clock ticks every 4 us; 3.10.7.4, fifth: within the largest window still"
 _GHOST, _REAL, _REST = b"GHOST", b"12345", b"abcde"
 _WHOLE, _HAUNTED = (_REAL + _REST).decode(), (_REAL + _GHOST).decode()

@@ -35,6 +35,10 @@ PROFILE: Final[Profile] = derive(
     "linux",
     "Linux 6.18",
     {
+        "ack_before_first_too_old": (
+            True,
+            "measured: 6.18 challenges an ACK 100 octets below the first; tcp_ack(), net/ipv4/tcp_input.c: bytes_acked",
+        ),
         "time_wait": (60 * SECOND, "read: TCP_TIMEWAIT_LEN, include/net/tcp.h; no sysctl changes it"),
         "wait_rounding": (seconds(2.6), "measured: 40 waits lasted 60.26 to 62.56 s (timer wheel at HZ=250)"),
         "tw_limit": (131072, "read: tcp_max_tw_buckets is ehash_entries / 2, net/ipv4/tcp_ipv4.c; measured value"),

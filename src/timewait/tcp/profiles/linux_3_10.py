@@ -15,6 +15,7 @@ PROFILE: Final[Profile] = derive(
     "linux-3.10",
     "Linux 3.10, tcp_tw_recycle on",
     {
+        "ack_before_first_too_old": (False, "recalled, not looked up: tcp_ack() compares with bytes_acked since 6.7"),
         "tw_recycle": (True, "chosen: tcp_tw_recycle = 1; read: tcp_time_wait(), tcp_v4_conn_request()"),
         "ack_too_old_challenged": (
             False,

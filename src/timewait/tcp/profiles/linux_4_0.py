@@ -19,6 +19,7 @@ PROFILE: Final[Profile] = derive(
     "linux-4.0",
     "Linux 4.0",
     {
+        "ack_before_first_too_old": (False, "recalled, not looked up: tcp_ack() compares with bytes_acked since 6.7"),
         "wait_rounding": (int(7.5 * SECOND), "read: one wheel of 8 slots of 7.5 s, net/ipv4/inet_timewait_sock.c"),
         "reuse_ephemeral": (Reuse.NEVER, "read: tcp_tw_reuse = 0 until 4.19, net/ipv4/tcp_ipv4.c"),
         "reuse_delay": (SECOND, "read: tcp_twsk_unique(): more than one second since the last timestamp; no sysctl"),
