@@ -36,11 +36,12 @@ _BADGES: Final = {
     Verdict.NOT: ("bad", "✗"),
     Verdict.UNDECIDED: ("plain", "?"),
 }
-_PLURAL: Final = {
-    Verdict.HOLDS: "hold",
-    Verdict.ONLY_IF: "hold under conditions",
-    Verdict.NOT: "do not hold",
-    Verdict.UNDECIDED: "could not be decided here",
+# Of one claim, and of several.
+_COUNTED: Final = {
+    Verdict.HOLDS: ("holds", "hold"),
+    Verdict.ONLY_IF: ("holds under conditions", "hold under conditions"),
+    Verdict.NOT: ("does not hold", "do not hold"),
+    Verdict.UNDECIDED: ("could not be decided here", "could not be decided here"),
 }
 _SIGNS: Final = {
     "+": ("good", "✓ so it is"),
@@ -73,7 +74,7 @@ def _title(hearing: Hearing) -> str:
 
 def _overview(hearings: Sequence[Hearing], names: Sequence[str]) -> Markup:
     counts = [(verdict, sum(each.ruling.verdict is verdict for each in hearings)) for verdict in Verdict]
-    words = ", ".join(f"{count} {_PLURAL[verdict]}" for verdict, count in counts if count)
+    words = ", ".join(f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in counts if count)
     rows = [
         (element("a", _title(each), href=f"#{name}"), _badge(each)) for each, name in zip(hearings, names, strict=False)
     ]
