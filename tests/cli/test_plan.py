@@ -184,3 +184,14 @@ def test_fleets_that_cannot_be_meant(words: list[str], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         run(["plan", "fleet", *words])
     assert said in f"{caught.value.what} {caught.value.hint}"
+
+
+def test_lost_last_acks_make_waits_longer(capsys: pytest.CaptureFixture[str]) -> None:
+    used = []
+    for lost in ("0", "0.5"):
+        words = ["plan", "--rate", "40/s", "--simulate", "100000", "--lost", lost, "--json"]
+        run(words)
+        found = json.loads(capsys.readouterr().out)["routes"][0]["simulated"]
+        used.append(found["used"]["mean"])
+    # Half a chance of 0.2 s more, a quarter of 0.6, an eighth of 1.4 and so on, up to eight times: 0.8 s.
+    assert used[1] - used[0] == pytest.approx(40 * 0.8, rel=0.2)

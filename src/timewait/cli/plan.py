@@ -119,6 +119,13 @@ def _words(_: click.Context, __: click.Parameter, incomplete: str) -> "list[clic
 @click.option(
     "--simulate", type=click.IntRange(1), metavar="CONNECTS", help="Also play so many connects of one budget."
 )
+@click.option(
+    "--lost",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    metavar="SHARE",
+    help="In that: last ACKs that are lost, so that the repeated FIN starts the wait anew.  [0]",
+)
 @click.option("--seed", default=1, metavar="N", help="For what is random in that.  [1]")
 @click.option("--validate", "check", is_flag=True, help="Also run it for real, scaled down, on this kernel.")
 @click.option("--validate-for", metavar="TIME", help="For how long.  [as long as ports need to come back]")
@@ -135,6 +142,7 @@ def plan(
     route_name: str | None,
     show_all: bool,
     simulate: int | None,
+    lost: float,
     seed: int,
     check: bool,
     validate_for: str | None,
@@ -162,7 +170,7 @@ def plan(
     shown = _shown(found, route_name, show_all)
     everything = found.routes if as_json or as_csv else shown
     remedies = {route.name: list(compare(load, route.source, route.destination)) for route in everything}
-    played = {} if simulate is None else {route.name: _play(route, simulate, seed) for route in shown}
+    played = {} if simulate is None else {route.name: _play(route, simulate, lost, seed) for route in shown}
     validated = _validate(load, route_name, validate_for, seed) if check else {}
     if as_json:
         document = plan_data.data(found, remedies, played)
@@ -299,10 +307,10 @@ def _validate(load: "Workload", route: str | None, seconds: str | None, seed: in
         return dict(validate_all(found, lambda done: bar.update(round(done * 4) - bar.pos)))
 
 
-def _play(route: "Route", connects: int, seed: int) -> "Simulated":
+def _play(route: "Route", connects: int, lost: float, seed: int) -> "Simulated":
     from timewait.plan.simulation import play
 
-    what = _scene(route)
+    what = _scene(route, lost)
     if connects < _WORTH_A_BAR:
         found = play(what, connects=connects, seed=seed)
     else:
@@ -311,11 +319,11 @@ def _play(route: "Route", connects: int, seed: int) -> "Simulated":
     return found if route.own.ports.first_half is not None else found._replace(beyond_half=None)
 
 
-def _scene(route: "Route") -> "Setting":
+def _scene(route: "Route", lost: float) -> "Setting":
     from timewait.plan import paths
     from timewait.plan.simulation import of_ports
 
     closes = route.destination.client_closes
     client = paths.limits_of(route.source, route.destination)
     stack = client if closes else paths.limits_of_server(route.destination)
-    return of_ports(route.own.ports, stack.wait, stack.late)
+    return of_ports(route.own.ports, stack.wait, stack.late, lost=lost)
