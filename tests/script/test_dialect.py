@@ -98,6 +98,17 @@ ONLY_ON_LINUX = {
 """
     ),
     "what is corked waits": CORKED,
+    "long packets are compared by what they carry, not by where offload cuts them": SERVER
+    + """
++0 write(4, ..., 6000) = 6000
++0 > . 1:1001(1000) ack 1
++0 > . 1001:3001(2000) ack 1
++0 > P. 3001:6001(3000) ack 1
++.1 < . 1:1(0) ack 6001 win 32792
++0 %{ assert tcpi_unacked == 0; \\
+      assert tcpi_snd_wnd == 32792; \\
+}%
+""",
     "a four-tuple is taken from TIME-WAIT after a second, by one port alone": """
 0 `sysctl -q net.ipv4.tcp_rmem="4096 131072 6291456" net.ipv4.tcp_tw_reuse=1 net.ipv4.tcp_tw_reuse_delay=1000`
 +0 socket(..., SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP) = 3
@@ -295,3 +306,12 @@ def test_what_this_language_is_short_of_is_said(tmp_path: Path, text: str, words
     result = played(tmp_path, text, "engine")
     assert result.error is not None
     assert words in result.error[0]
+
+
+def test_text_that_no_line_takes_is_a_failure_however_offload_cut_it(tmp_path: Path) -> None:
+    require_tun()
+    text = f"{SERVER}+0 write(4, ..., 6000) = 6000\n+0 > . 1:1001(1000) ack 1\n"
+    result = played(tmp_path, text, "kernel", 500_000)
+    assert result.outcome is not None
+    assert result.outcome.failure is not None
+    assert "octets more than its line expects" in result.outcome.failure.detail

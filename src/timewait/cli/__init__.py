@@ -24,6 +24,9 @@ def main() -> None:
     except TimewaitError as error:
         status = complain(error)
     except KeyboardInterrupt:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would break off what ends the other processes
         status = 130  # 128 + SIGINT, as shells have it
     except BrokenPipeError:
         import os

@@ -130,7 +130,7 @@ def read(text: str) -> list[Assertion]:
     """
     if len(text) > _LONGEST:
         raise AssertionSyntaxError(0, f"assertions of {len(text):,} characters are too long", f"at most {_LONGEST:,}")
-    text = text.replace("\\\n", "  ")  # a line that goes on
+    text = text.removesuffix("\\").replace("\\\n", "  ")  # a line that goes on, the last one nowhere
     found: list[Assertion] = []
     printed = 0
     for start, statement in _statements(text):

@@ -49,6 +49,21 @@ _INFO_WORDS: Final = (
 )
 _INFO_LONGS: Final = ("pacing_rate", "max_pacing_rate", "bytes_acked", "bytes_received")
 _INFO_MORE: Final = ("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out")
+_INFO_TIMES: Final = ("delivery_rate", "busy_time", "rwnd_limited", "sndbuf_limited")
+_INFO_DELIVERED: Final = ("delivered", "delivered_ce")
+_INFO_BYTES: Final = ("bytes_sent", "bytes_retrans")
+_INFO_LAST: Final = ("dsack_dups", "reord_seen", "rcv_ooopack", "snd_wnd", "rcv_wnd", "rehash")
+_WORD: Final = Layout("I")
+_LONG: Final = Layout("Q")
+_INFO_LAYOUT: Final = (
+    *((_INFO_WORDS, _WORD), (_INFO_LONGS, _LONG), (_INFO_MORE, _WORD), (_INFO_TIMES, _LONG)),
+    *((_INFO_DELIVERED, _WORD), (_INFO_BYTES, _LONG), (_INFO_LAST, _WORD)),
+)
+# SO_MEMINFO: the numbers of include/uapi/linux/sock_diag.h, in order.
+_SO_MEMINFO: Final = 55
+_MEMORY: Final = (
+    *("RMEM_ALLOC", "RCVBUF", "WMEM_ALLOC", "SNDBUF", "FWD_ALLOC", "WMEM_QUEUED", "OPTMEM", "BACKLOG", "DROPS"),
+)
 _PAIR: Final = Layout("ii")
 _TIME: Final = Layout("qq")
 _INT: Final = Layout("i")
@@ -212,7 +227,12 @@ class KernelWorld:
         ended = self.host.system_call("getsockopt", (handle, 6, 11, _INFO_SIZE), _AT_ONCE)
         if ended is None or ended.error:
             raise UnknownCallError(f"descriptor {handle} is no connection")
-        return _info(ended.out)
+        info = _info(ended.out)
+        memory = self.host.system_call("getsockopt", (handle, 1, _SO_MEMINFO, 4 * len(_MEMORY)), _AT_ONCE)
+        if memory is not None and not memory.error:
+            values = memoryview(memory.out[: len(memory.out) // 4 * 4]).cast("I")
+            info |= {f"SK_MEMINFO_{name}": value for name, value in zip(_MEMORY, values, strict=False)}
+        return info
 
     def close(self) -> None:
         """End the program and its namespace."""
@@ -224,7 +244,7 @@ def _info(data: bytes) -> dict[str, int]:
     values = dict(zip(_INFO_OCTETS, data, strict=False))
     values |= {"snd_wscale": data[6] & 15, "rcv_wscale": data[6] >> 4}
     at = 8
-    for names, layout in ((_INFO_WORDS, Layout("I")), (_INFO_LONGS, Layout("Q")), (_INFO_MORE, Layout("I"))):
+    for names, layout in _INFO_LAYOUT:
         for name in names:
             if at + layout.size <= len(data):
                 (values[name],) = layout.unpack_from(data, at)

@@ -470,6 +470,15 @@ def written_option(option: Option) -> str:
             return f"FO {data.hex()}".rstrip() if kind == _FAST_OPEN else f"opt{kind} {data.hex()}".rstrip()
 
 
+def cut(live: Packet, size: int, push: bool) -> tuple[Packet, bytes]:
+    """Return a packet's first `size` octets of text, and the packet that has the rest, as if offload had cut there."""
+    segment = live.segment
+    flags = segment.flags & ~(FIN | PSH) | (PSH if push else 0)
+    first = live._replace(segment=segment._replace(flags=flags, payload=segment.payload[:size]))
+    seq = (segment.seq + size) & MASK
+    return first, build(*live._replace(segment=segment._replace(seq=seq, payload=segment.payload[size:])))
+
+
 def joined(first: Packet, second: Packet) -> Packet | None:
     """Return two packets as the one that offload would have made of them; None if they do not follow each other.
 

@@ -7,7 +7,7 @@ packets are mapped and compared in `matching`; the stack is a `World`.  Follows 
 from collections import deque
 from typing import Final
 
-from timewait.clock import SECOND, Duration
+from timewait.clock import MS, SECOND, Duration
 from timewait.errors import UsageError
 from timewait.script import assertions, matching
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
@@ -34,6 +34,10 @@ from timewait.wire.segment import ACK, PSH, SYN, MaximumSegmentSize
 
 # How much longer than due a packet is waited for, to say when it came after all.
 _LOOK_AHEAD: Final = 3600 * SECOND
+# packetdrill's own; a kernel's timers tick in 4 ms at HZ=250 and may be 1/8 late (Documentation/timers), and this
+# program has no priority over what else a machine does.
+_TOLERANCE: Final = 4 * MS
+_TOLERANCE_REAL: Final = 30 * MS
 _LOOK_AHEAD_REAL: Final = 1 * SECOND
 # Ports of the script's side, one after the other: IANA's dynamic range, RFC 6335 section 6.
 _FIRST_PORT: Final = 49152
@@ -79,7 +83,8 @@ class _Player:
         self.script = script
         self.world = world
         options = script.options
-        self.tolerance = options.tolerance if tolerance is None else tolerance
+        own = _TOLERANCE if world.virtual else _TOLERANCE_REAL
+        self.tolerance = tolerance if tolerance is not None else own if options.tolerance is None else options.tolerance
         self.percent = options.tolerance_percent or 0.0 if tolerance is None else 0.0
         self.place = Place(1)
         self.earlier: Duration = 0  # when the last event was
@@ -88,6 +93,7 @@ class _Player:
         self.descriptors: dict[int, int] = {}
         self.blocked: tuple[Event, Call, Duration] | None = None
         self.waiting: deque[Seen] = deque()
+        self.rest: Seen | None = None  # of a packet that a line expected shorter
         self.crossed: list[tuple[Duration, bool, bytes]] = []
         self.unexpected: list[Packet] = []
         self.next_port = _FIRST_PORT
@@ -106,6 +112,9 @@ class _Player:
             self.act(event)
             self.earlier = self.world.now()
         self.settle_blocked(None)
+        if self.waiting and self.waiting[0] is self.rest:
+            octets = len(matching.read(self.rest.packet).segment.payload)
+            self.fail("handling packet", f"the last packet has {octets} octets more than its line expects")
         for place, text in self.script.cleanup:
             self.place = place
             self.command(text)
@@ -462,7 +471,7 @@ class _Player:
             return
         seen, live = found
         self.learn(flow, packet, live)
-        live = self.joined(flow, packet, live)
+        live = self.joined(flow, packet, live, seen.time)
         actual = matching.as_scripted(live, flow, packet)
         wrong = matching.difference(packet, actual, self.ticks())
         if not wrong and when.kind is not TimeKind.ANY:
@@ -492,22 +501,47 @@ class _Player:
             flow.remote_isn = flow.asked
             flow.first_stamp = None
 
-    def joined(self, flow: Flow, packet: TcpPacket, live: Packet) -> Packet:
-        """Join segments up to the length expected, where that is more than a segment can have."""
+    def joined(self, flow: Flow, packet: TcpPacket, live: Packet, time: Duration) -> Packet:
+        """Join segments up to the length expected, where that is more than a segment can have.
+
+        A kernel marks with PSH, besides the end of a write, wherever its congestion control and offload end a run of
+        text: that is no failure where the script has none.
+        """
+        if not self.world.virtual and live.segment.payload and "P" not in packet.flags:
+            live = live._replace(segment=live.segment._replace(flags=live.segment.flags & ~PSH))
+        if 0 < packet.length < len(live.segment.payload) and not self.world.virtual:
+            return self.cut(live, packet.length, "P" in packet.flags, time)
         largest = min(flow.peer_mss, self.script.options.mtu - (40 if len(live.segment.source) == 4 else 60))
         while largest < packet.length and len(live.segment.payload) < packet.length:
             seen = self.next(self.world.now())
             if seen is None:
                 break
-            both = matching.joined(live, matching.read(seen.packet))
-            if both is None or len(both.segment.payload) > packet.length:
+            following = matching.read(seen.packet)
+            both = matching.joined(live, following)
+            if both is not None and len(both.segment.payload) > packet.length and not self.world.virtual:
+                missing = packet.length - len(live.segment.payload)
+                both = matching.joined(live, self.cut(following, missing, "P" in packet.flags, seen.time))
+            elif both is None or len(both.segment.payload) > packet.length:
                 self.waiting.appendleft(seen)
                 break
+            assert both is not None
             live = both
             if "P" in packet.flags:
                 # Where offload cuts a long packet, and so which pieces say PSH, is no matter of the connection's.
                 live = live._replace(segment=live.segment._replace(flags=live.segment.flags | PSH))
+            elif not self.world.virtual:
+                live = live._replace(segment=live.segment._replace(flags=live.segment.flags & ~PSH))
         return live
+
+    def cut(self, live: Packet, size: int, push: bool, time: Duration) -> Packet:
+        """Return the first `size` octets of a packet; the rest is there for the next line.
+
+        Where offload ends a long packet is no matter of the connection's either.
+        """
+        first, rest = matching.cut(live, size, push)
+        self.rest = Seen(time, rest)
+        self.waiting.appendleft(self.rest)
+        return first
 
     # --- The end
 

@@ -239,7 +239,7 @@ class Options:
     """The option lines, and what the command line adds; None: not said.  Durations in nanoseconds, `speed` in bit/s."""
 
     ip_version: str = "ipv4"
-    tolerance: Duration = 4_000_000
+    tolerance: Duration | None = None
     tolerance_percent: float | None = None
     mtu: int = 1500
     mss: int | None = None  # what text sent to a kernel is said to be cut into, where it is longer
