@@ -315,3 +315,12 @@ def test_connections_one_after_another_have_a_descriptor_each() -> None:
 """
     )
     passes(one + one, strict=True)
+
+
+@pytest.mark.parametrize(("version", "window"), [("ipv4", 64240), ("ipv6", 64800)])
+def test_linux_receives_whole_segments(version: str, window: int) -> None:
+    """tcp_select_initial_window(), net/ipv4/tcp_output.c: 65535 rounded down; both measured."""
+    mss = 1460 if version == "ipv4" else 1440
+    passes(
+        f"--ip_version={version}\n{LISTENING}+0 < S 0:0(0) win 9 <mss 9>\n+0 > S. 0:0(0) ack 1 win {window} <mss {mss}>"
+    )

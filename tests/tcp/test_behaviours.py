@@ -271,6 +271,8 @@ ROWS: dict[str, Row] = {
         "3.10.5",
         [case("0 us: abort\n0 us CLOSED\n0 us: waiting = 0", TW, held=True)],
         linux=[case("0 us: abort\n0 us: waiting = 1\n60 us CLOSED\n61 peer quiet", TW, held=True)],
+        # tcp_usr_close(), tcp_usrreq.c: nothing is disconnected in TIME-WAIT
+        freebsd=[case("0 us: abort\n0 us: waiting = 1\n60 us CLOSED\n61 peer quiet", TW, held=True)],
     ),
     "A19": Row(
         "ABORT leaves no TIME-WAIT behind",
@@ -726,6 +728,26 @@ ROWS: dict[str, Row] = {
                 0.000 peer > us RST seq=1
                 0.000 us CLOSED
                 0.000 us fails ECONNREFUSED
+                """,
+                SS,
+            ),
+        ],
+        # tcp_reset(), net/ipv4/tcp_input.c; measured
+        linux=[
+            case(
+                "0 peer > us RST seq=1\n0 us CLOSED\n0 peer > us SYN seq=0\n0 us SYN-RECEIVED\n"
+                "0 us > peer SYN,ACK seq=0 ack=1",
+                SR,
+                passive=True,
+            ),
+            case(
+                """
+                0.000 peer > us SYN seq=0
+                0.000 us SYN-RECEIVED
+                0.000 us > peer SYN,ACK seq=0 ack=1
+                0.000 peer > us RST seq=1
+                0.000 us CLOSED
+                0.000 us fails ECONNRESET
                 """,
                 SS,
             ),

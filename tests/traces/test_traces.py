@@ -6,16 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from needs import require_tun
+from needs import require_program, require_tun
 from timewait.report.script import lines
 from timewait.script.job import Job, run
 from timewait.system.pool import Pool
 from traces import writing
+from traces.not_shown import IDS, NOT_SHOWN
 
 HERE = Path(__file__).parent
 STATES = HERE / "states"
+ROWS = HERE / "rows"
 STACKS = ("rfc9293", "freebsd", "linux")
 FAMILIES = [pytest.param({}, id="ipv4"), pytest.param({"IPV6": ""}, id="ipv6")]
+SIDE_BY_SIDE = 2 * (os.cpu_count() or 1)
+
+
+def rows_of(stack: str, *, waits: bool) -> list[Path]:
+    """The scripts of behaviours: those of every stack, the stack's own, and what waits for timers."""
+    found = [*ROWS.glob("*.pkt"), *(ROWS / stack).glob("*.pkt")]
+    return sorted([*found, *(ROWS / "waits").glob("*.pkt")] if waits else found)
 
 
 def fail_unless_all_pass(jobs: Sequence[Job], width: int) -> None:
@@ -29,17 +38,26 @@ def fail_unless_all_pass(jobs: Sequence[Job], width: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_event_in_every_state_on_the_engine(stack: str, family: dict[str, str]) -> None:
-    files = sorted((STATES / stack).rglob("*.pkt"))
+def test_every_behaviour_and_every_event_in_every_state_on_the_engine(stack: str, family: dict[str, str]) -> None:
+    files = [*rows_of(stack, waits=True), *sorted((STATES / stack).rglob("*.pkt"))]
     fail_unless_all_pass([Job(path=str(file), profile=stack, defines=family, strict=True) for file in files], 1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_event_in_every_state_on_the_kernel(family: dict[str, str]) -> None:
+def test_every_behaviour_and_every_event_in_every_state_on_the_kernel(family: dict[str, str]) -> None:
+    """Two of them set a sysctl, in their namespace: hence the shell."""
     require_tun()
-    files = sorted((STATES / "linux").rglob("*.pkt"))
-    jobs = [Job(path=str(file), world="kernel", defines=family, strict=True) for file in files]
-    fail_unless_all_pass(jobs, 2 * (os.cpu_count() or 1))
+    require_program("sysctl", "procps")
+    files = [*rows_of("linux", waits=False), *sorted((STATES / "linux").rglob("*.pkt"))]
+    jobs = [Job(path=str(file), world="kernel", defines=family, strict=True, allow_shell=True) for file in files]
+    fail_unless_all_pass(jobs, SIDE_BY_SIDE)
+
+
+def test_what_waits_for_timers_on_the_kernel() -> None:
+    """In real time, a minute and a few seconds, all at once."""
+    require_tun()
+    jobs = [Job(path=str(file), world="kernel", strict=True) for file in sorted((ROWS / "waits").glob("*.pkt"))]
+    fail_unless_all_pass(jobs, len(jobs))
 
 
 def test_the_scripts_of_the_states_are_as_the_answers_say() -> None:
@@ -48,3 +66,16 @@ def test_the_scripts_of_the_states_are_as_the_answers_say() -> None:
     assert {str(file.relative_to(STATES)) for file in STATES.rglob("*.pkt")} == set(made)
     stale = [name for name, text in made.items() if (STATES / name).read_text() != text]
     assert not stale, f"run scripts/traces: {stale}"
+
+
+def test_every_behaviour_is_shown_or_listed_with_the_reason() -> None:
+    shown = {file.name.split("-")[0] for file in ROWS.rglob("*.pkt")} - {"options"}
+    assert shown | set(NOT_SHOWN) == set(IDS)
+    assert not shown & set(NOT_SHOWN)
+
+
+def test_a_script_of_a_behaviour_says_which_and_where_it_is_written() -> None:
+    for file in ROWS.rglob("*.pkt"):
+        first, second, *_ = file.read_text().splitlines()
+        assert first.startswith(f"// {file.name.split('-')[0]}: "), file
+        assert second.startswith("// "), file

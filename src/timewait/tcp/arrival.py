@@ -200,7 +200,7 @@ def _check_reset(conn: Connection, segment: Segment, acceptable: bool, now: Inst
             conn.shared.counters["EmbryonicRsts"] += 1
             step(conn, Input.RST_OF_PASSIVE, out)
         else:
-            step(conn, Input.RST, out, Errno.ECONNREFUSED)
+            step(conn, Input.RST, out, profile.rst_error_half_open)
         conn.shared.counters["AttemptFails"] += 1
         return
     error = profile.rst_error_in_close_wait if conn.state is CLOSE_WAIT else Errno.ECONNRESET

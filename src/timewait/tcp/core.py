@@ -219,6 +219,8 @@ class Core:
             if not passive and profile.receive_buffer_active is not None:
                 limit = profile.receive_buffer_active
         mss = self.mtu - (40 if len(key[0]) == 4 else 60)
+        if profile.receive_buffer_whole and options.receive_buffer is None and limit > mss:
+            limit -= limit % mss
         iss = self.first_number(mixed, passive, now, wait)
         conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
         conn.sack_ok = profile.sack and not options.no_options

@@ -272,6 +272,8 @@ class Profile:
     rst_before_fin: bool = False
     """Whether a RST at RCV.NXT-1 is taken once the peer's FIN was received."""
     rst_error_in_close_wait: Errno = Errno.ECONNRESET
+    rst_error_half_open: Errno = Errno.ECONNREFUSED
+    """What a reset tells who opened actively and is in SYN-RECEIVED."""
     end_before_error: bool = False
     """Whether a read after the peer's FIN gives the end of the stream though an error is pending."""
     syn_resets: bool = False
@@ -356,6 +358,8 @@ class Profile:
     receive_buffer: int = 65535
     receive_buffer_active: int | None = None
     """The same for a connection actively opened, where it differs."""
+    receive_buffer_whole: bool = False
+    """Whether what is received by default is rounded down to whole segments of one's own size."""
     receive_buffer_rounds: bool = False
     """Whether an active open rounds its receive buffer up to whole segments once it knows their size."""
     send_buffer: int = 65536

@@ -50,6 +50,7 @@ PROFILE: Final[Profile] = derive(
         "tw_ack_restarts": (False, "read: tcp_twcheck(): only a FIN restarts"),
         "tw_overflow": (Overflow.EVICT_OLDEST, "read: tcp_tw_2msl_scan(), up to release 13"),
         "tw_skips_local": (False, "read: net.inet.tcp.nolocaltimewait; 0 up to release 13, 1 from 14 on"),
+        "abort_ends_wait": (False, "read: tcp_usr_close(), tcp_usrreq.c: nothing is disconnected in TIME-WAIT"),
         "fin_wait_2": (60 * SECOND, "read: TCPTV_FINWAIT2_TIMEOUT, sys/netinet/tcp_timer.h"),
         "rst_error_in_close_wait": (Errno.ECONNRESET, "read: tcp_drop(), tcp_input.c"),
         "syn_fin": (SynFinRule.AS_SYN, "read: net.inet.tcp.drop_synfin = 0"),
