@@ -9,9 +9,10 @@ from timewait.clock import SECOND, Instant
 from timewait.tcp import sender
 from timewait.tcp.connection import NEVER, Connection, Shared, step
 from timewait.tcp.events import Dropped, Errno, Event, Reason, Send
+from timewait.tcp.opening import arm_keep_alive, in_syn_sent
 from timewait.tcp.output import answer_stray, emit, emit_reset
-from timewait.tcp.profile import Ecn, HalfOpenRule, ResetRule, RightEdge
-from timewait.tcp.receiver import keep_early, note_repeated, take_early, take_text, take_urgent
+from timewait.tcp.profile import HalfOpenRule, ResetRule, RightEdge
+from timewait.tcp.receiver import note_repeated, take_early, take_text, take_urgent
 from timewait.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -33,7 +34,7 @@ _AFTER_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK)
 def segment_arrives(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
     """Judge one segment for this connection, move its state, send what follows from it."""
     if conn.state is SYN_SENT:
-        _in_syn_sent(conn, segment, now, out)
+        in_syn_sent(conn, segment, now, out)
         return
     flags = segment.flags
     if conn.state is SYN_RECEIVED and conn.passive and _half_open(conn, segment, now, out):
@@ -365,14 +366,6 @@ def orphan_wait(conn: Connection) -> int | None:
     return max(wait, profile.fin_wait_2_floor * conn.rto // 2)
 
 
-def arm_keep_alive(conn: Connection, now: Instant) -> None:
-    """Start the keep-alive timer if the user asked for it.  RFC 9293 section 3.8.4 (MUST-24, MUST-25)."""
-    if conn.options.keep_alive:
-        idle = conn.options.keep_idle
-        conn.heard_at = now
-        conn.keep_at = now + (conn.shared.profile.keepalive_idle if idle is None else idle)
-
-
 def _check_text(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
     """Text and FIN: RFC 9293 section 3.10.7.4, seventh and eighth."""
     state = conn.state
@@ -470,86 +463,3 @@ def _forget_with_reset(conn: Connection, segment: Segment, out: list[Event]) -> 
         conn.shared.counters["OutSegs"] += 1
         conn.shared.counters["OutRsts"] += 1
     step(conn, Input.RST_OF_PASSIVE, out)
-
-
-# --- SYN-SENT
-
-
-def _in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Event]) -> None:
-    """RFC 9293 section 3.10.7.3: ACK, RST, SYN, in this order."""
-    flags = segment.flags
-    good_ack = False
-    if flags & ACK:
-        offset = diff(segment.ack, conn.iss)
-        good_ack = 0 < offset <= (conn.snd_nxt - conn.iss) & MASK
-        if not good_ack:
-            out.append(Dropped(segment, Reason.BAD_ACK_OF_SYN))
-            if not flags & RST:
-                emit_reset(conn, now, out, segment.ack)
-                soon = conn.shared.profile.fast_syn_again
-                if soon is not None and conn.retries == 0:  # icsk_retransmits == 0, tcp_rcv_synsent_state_process()
-                    conn.resend_at = min(conn.resend_at, now + soon)
-            return
-    if flags & RST:
-        if not good_ack:
-            out.append(Dropped(segment, Reason.RST_WITHOUT_ACK))
-            return
-        conn.shared.counters["AttemptFails"] += 1
-        step(conn, Input.RST, out, Errno.ECONNREFUSED)
-        return
-    if not flags & SYN:
-        out.append(Dropped(segment, Reason.NOTHING_FOR_SYN_SENT))
-        return
-    take_opening(conn, segment, now)
-    if good_ack:
-        sender.acknowledged(conn, segment, now, out)
-        conn.snd_wnd = conn.max_snd_wnd = segment.window  # never scaled in a SYN: RFC 7323 section 2.2
-        sender.opening_is_over(conn)
-        step(conn, Input.SYN_ACK, out)
-        arm_keep_alive(conn, now)
-        if segment.payload or flags & FIN:
-            take_text(conn, segment._replace(seq=conn.rcv_nxt, flags=flags & ~SYN), now, out)
-        sender.flush(conn, now, out)
-    else:
-        step(conn, Input.SYN, out)
-        sender.send_opening(conn, now, out)
-        if segment.payload:
-            keep_early(conn, segment.payload)
-
-
-def take_opening(conn: Connection, segment: Segment, now: Instant) -> None:
-    """Take the peer's SYN: its number, window and options, those not offered on both sides being switched off."""
-    conn.irs = segment.seq
-    conn.rcv_nxt = conn.last_ack_sent = (segment.seq + 1) & MASK
-    conn.snd_wnd = conn.max_snd_wnd = segment.window
-    conn.snd_wl1, conn.snd_wl2 = segment.seq, segment.ack
-    sack = scale = False
-    stamps = False
-    for option in segment.options:
-        kind = option.kind
-        if kind == 2:
-            conn.peer_mss = max(option.size, 1)  # type: ignore[union-attr]
-        elif kind == 3:
-            scale = True
-            conn.snd_scale = min(option.shift, 14)  # type: ignore[union-attr]
-        elif kind == 4:
-            sack = True
-        elif kind == 8:
-            stamps = True
-            conn.ts_recent = option.value  # type: ignore[union-attr]
-            conn.ts_recent_at = now
-    if conn.shared.profile.receive_buffer_rounds and not conn.passive:
-        size = min(conn.peer_mss, conn.own_mss)
-        if conn.rcv_limit > size:
-            conn.rcv_limit = -(-conn.rcv_limit // size) * size
-    congestion = segment.flags & (ECE | CWR)
-    if segment.flags & ACK:
-        conn.ecn_ok = conn.ecn_asked and congestion == ECE
-    else:
-        conn.ecn_ok = congestion == ECE | CWR and conn.shared.profile.ecn is not Ecn.OFF
-    conn.ecn_seq = conn.iss
-    conn.sack_ok = conn.sack_ok and sack
-    conn.ts_ok = conn.ts_ok and stamps
-    if not (conn.scale_ok and scale):
-        conn.scale_ok = False
-        conn.snd_scale = conn.rcv_scale = 0

@@ -7,10 +7,11 @@ from typing import Final
 
 from timewait.clock import SECOND, Instant
 from timewait.tcp import sender
-from timewait.tcp.arrival import find_timestamps, may_challenge, segment_arrives, take_opening
+from timewait.tcp.arrival import find_timestamps, may_challenge, segment_arrives
 from timewait.tcp.connection import Connection, step
 from timewait.tcp.core import Core, Listener, is_loopback
 from timewait.tcp.events import Dropped, Entered, Events, FourTuple, Reason, Send
+from timewait.tcp.opening import take_opening
 from timewait.tcp.output import answer_stray
 from timewait.tcp.ports import BOUND, reuse_flags
 from timewait.tcp.profile import NoListener, SynFinRule
