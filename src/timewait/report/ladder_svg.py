@@ -58,7 +58,7 @@ STYLE: Final = """
 .mark{stroke:var(--bad);stroke-width:2.25;fill:none}
 .hit{fill:transparent}
 .seg{cursor:default;outline:none}
-.seg:hover .hit,.seg:focus .hit{fill:var(--panel)}
+.seg:hover .hit,.seg:focus .hit{fill:var(--accent);fill-opacity:.09}
 .seg:focus-visible .hit{stroke:var(--accent);stroke-width:2}
 .fields{visibility:hidden;pointer-events:none}
 .seg:hover .fields,.seg:focus .fields{visibility:visible}
