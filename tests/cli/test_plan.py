@@ -146,6 +146,8 @@ def test_growth_says_when_it_stops_carrying(capsys: pytest.CaptureFixture[str]) 
         (["--preset", "nothing"], "nothing"),
         (["/nowhere/mine.toml"], "/nowhere/mine.toml"),
         (["/bin/true"], "/bin/true"),
+        (["presett"], "presett"),
+        (["import", "squid", "/nowhere"], "'squid'"),
         ([], "nothing says"),
         (["--rate", "5", "--simulate", "1000000000000"], "1,000,000,000,000"),
     ],
@@ -195,3 +197,12 @@ def test_lost_last_acks_make_waits_longer(capsys: pytest.CaptureFixture[str]) ->
         used.append(found["used"]["mean"])
     # Half a chance of 0.2 s more, a quarter of 0.6, an eighth of 1.4 and so on, up to eight times: 0.8 s.
     assert used[1] - used[0] == pytest.approx(40 * 0.8, rel=0.2)
+
+
+def test_a_server_that_closes_first_behind_a_nat_is_no_safe_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each host has its own clock, and the server sees one address."""
+    run(["plan", "--preset", "nat-gateway", "--json"])
+    (route,) = json.loads(capsys.readouterr().out)["routes"]
+    (found,) = [each for each in route["remedies"] if each["key"] == "server-closes"]
+    assert not found["safe"]
+    assert found["refused"] > 0.1

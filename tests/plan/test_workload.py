@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import fastjsonschema
 import pytest
@@ -12,6 +13,7 @@ from timewait.plan import paths, workload_file
 from timewait.plan.demand import Arrivals, Binding
 from timewait.plan.workload import Bursts, Destination, Flow, Holding, Middlebox, Pool, Source, Workload
 
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 SMALL = """
 [[sources]]
 name = "app"
@@ -69,6 +71,11 @@ def test_what_is_left_out_has_a_default() -> None:
 
 def test_a_workload_that_is_written_reads_the_same() -> None:
     assert workload_file.read(workload_file.write(FULL), "full.toml") == FULL
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_are_read(path: Path) -> None:
+    assert workload_file.read(path.read_text(), path.name).flows
 
 
 def test_the_schema_takes_what_the_reader_takes() -> None:

@@ -40,6 +40,7 @@ Examples:
   timewait plan mine.toml --all --growth 5%/month
   timewait plan --preset nat-gateway --json
   timewait plan --from-host                      what this host does, and how much more it carries
+  timewait plan --preset farm --html farm.html --plot farm.svg
   timewait plan --rate 460/s --simulate 10000000
   timewait plan --rate 700/s --arrivals constant --validate
 
@@ -130,6 +131,8 @@ def _words(_: click.Context, __: click.Parameter, incomplete: str) -> "list[clic
 @click.option("--validate", "check", is_flag=True, help="Also run it for real, scaled down, on this kernel.")
 @click.option("--validate-for", metavar="TIME", help="For how long.  [as long as ports need to come back]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and nothing else, on stdout.")
+@click.option("--html", "page_file", metavar="FILE", help="Also write a page: every number, pictures, assumptions.")
+@click.option("--plot", metavar="FILE.svg|png", help="Also draw the route: ports over time, failures, remedies.")
 @click.option("--csv", "as_csv", is_flag=True, help="A row for each route and remedy, for spreadsheets, on stdout.")
 def plan(
     file: str | None,
@@ -146,6 +149,8 @@ def plan(
     seed: int,
     check: bool,
     validate_for: str | None,
+    page_file: str | None,
+    plot: str | None,
     as_json: bool,
     as_csv: bool,
     **short: Any,
@@ -162,16 +167,27 @@ def plan(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv cannot both be on stdout", "leave one out")
+    if plot is not None and not plot.endswith((".svg", ".png")):
+        raise UsageError(f"{plot} names no kind of picture", "--plot FILE.svg, or FILE.png with matplotlib")
     load = _changed(_workload(file, preset_name, host, rate, short), within, growth)
     if as_file:
         print(workload_file.write(load), end="")
         return Exit.OK
     found = forecast(load)
     shown = _shown(found, route_name, show_all)
-    everything = found.routes if as_json or as_csv else shown
-    remedies = {route.name: list(compare(load, route.source, route.destination)) for route in everything}
+    everything = found.routes if as_json or as_csv or page_file else shown
+    remedies = {}
+    with click.progressbar(everything, label="remedies", file=sys.stderr, hidden=_few(everything)) as bar:
+        for route in bar:
+            remedies[route.name] = list(compare(load, route.source, route.destination))
     played = {} if simulate is None else {route.name: _play(route, simulate, lost, seed) for route in shown}
     validated = _validate(load, route_name, validate_for, seed) if check else {}
+    if page_file is not None:
+        from timewait.report.plan_page import plan_page
+
+        _write(page_file, plan_page(found, remedies, ("timewait", *sys.argv[1:])))
+    if plot is not None:
+        _draw(plot, found, shown[0], remedies[shown[0].name])
     if as_json:
         document = plan_data.data(found, remedies, played)
         if validated:
@@ -186,6 +202,33 @@ def plan(
     if any(each.kept and not each.holds for each in validated.values()):
         return Exit.FAILED
     return Exit.OK if found.carries else Exit.FAILED
+
+
+def _few(routes: "tuple[Route, ...]") -> bool:
+    """Return whether a bar would only flicker."""
+    return len(routes) < 5 or not sys.stderr.isatty()
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file") from None
+
+
+def _draw(path: str, found: "Forecast", route: "Route", remedies: "list[Result]") -> None:
+    if path.endswith(".svg"):
+        from timewait.report.plan_page import chart_file
+
+        _write(path, chart_file(found, route, remedies))
+        return
+    from timewait.report.plan_png import write
+
+    try:
+        write(path, found, route, remedies)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file") from None
 
 
 def _lines(
@@ -250,11 +293,15 @@ def _seen(snapshot: str) -> "Workload":
 
 def read_text(file: str, most: int = 1 << 20) -> str:
     """Return a file's text, - is stdin.  Raises `UsageError` where it cannot be read or has more octets than `most`."""
+    import difflib
+
     try:
         with sys.stdin.buffer if file == "-" else open(file, "rb") as opened:
             octets = opened.read(most + 1)
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}", "name a file, or - for stdin") from None
+        near = difflib.get_close_matches(file, OTHERS, 1)
+        hint = f"did you mean {near[0]!r}? or name a file" if near else "name a file, or - for stdin"
+        raise UsageError(f"{file} cannot be read: {error.strerror}", hint) from None
     if len(octets) > most:
         raise UsageError(f"{file} has more than {most >> 20} MiB", "no such file is so large")
     try:
@@ -308,10 +355,10 @@ def _validate(load: "Workload", route: str | None, seconds: str | None, seed: in
 
 
 def _play(route: "Route", connects: int, lost: float, seed: int) -> "Simulated":
-    from timewait.plan.simulation import play
+    from timewait.plan.simulation import MOST, play
 
     what = _scene(route, lost)
-    if connects < _WORTH_A_BAR:
+    if not _WORTH_A_BAR <= connects <= MOST:
         found = play(what, connects=connects, seed=seed)
     else:
         with click.progressbar(length=connects, label="simulating", file=sys.stderr) as bar:

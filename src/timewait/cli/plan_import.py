@@ -39,6 +39,7 @@ def import_(kind: str, file: str, rate: str | None, hold: str | None) -> None:
     from timewait.report.columns import grouped
 
     asked = Asked(None if rate is None else parse_rate(rate), None if hold is None else parse_duration(hold))
+    importers.known(kind)
     name = "stdin" if file == "-" else file
     found = importers.load(kind, read_text(file), name, asked)
     print(workload_file.write(found.workload), end="")

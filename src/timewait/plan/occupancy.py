@@ -2,7 +2,8 @@
 
 With random arrivals whose rate changes, the number in use has a Poisson distribution of that mean (Eick, Massey and
 Whitt 1993, M_t/G/infinity).  How often none is free then is Erlang's formula for that mean (Jagerman 1975, the modified
-offered load), an approximation that is exact where the rate is steady.
+offered load), an approximation that is exact where the rate is steady.  It knows nothing of connects that are turned
+away, so beyond the ports a fluid takes its place.
 """
 
 import math
@@ -20,6 +21,9 @@ from timewait.plan.workload import Holding
 _PARTS: Final = 8
 # Moments of a period that are looked at; a prime, so as not to step in time with bursts.
 MOMENTS: Final = 499
+# A fluid is worked out in so many steps a period at most, and a stretch of one rate, or a wait, in so many at least.
+_MOST_STEPS: Final = 20_000
+_FINE: Final = 60
 _EVER: Final = -math.inf
 
 
@@ -113,6 +117,42 @@ class Course:
             return
         for number in range(MOMENTS):
             yield self.at(self.period * number / MOMENTS)
+
+    def limited(self, ports: int) -> list[tuple[Moment, float]]:
+        """Return (what there is, the share of connects that is turned away) over one period, with so many ports.
+
+        As a fluid: in each step connects get what ports are free or come back in it, shared evenly.  From an empty
+        start, until it repeats itself.
+        """
+        shortest = min(length for stream in self.streams for length, _ in (stream.shape or ((self.period, 1.0),)))
+        longest = max(self.longest, 1e-9)
+        step = max(self.period / _MOST_STEPS, min(shortest, longest, self.period / MOMENTS * _FINE) / _FINE)
+        count = round(self.period / step)
+        step = self.period / count
+        turns = math.ceil(3 * longest / self.period) + 1
+        late = [
+            [max(1, round((life + stream.blocked) / step)) for life in lasting(stream.holds)] for stream in self.streams
+        ]
+        came = [[stream.rate * arrived.factor(at * step) for at in range(count)] for stream, arrived in self._both()]
+        taken: list[list[float]] = [[] for _ in self.streams]
+        used, found = self.standing, []
+        for at in range(count * turns):
+            back = 0.0
+            for own, delays in zip(taken, late, strict=True):
+                back += sum(own[at - delay] for delay in delays if at >= delay) / len(delays)
+            rates = [own[at % count] for own in came]
+            wanted = sum(rates) * step
+            used -= back * step
+            share = 1.0 if wanted <= ports - used or not wanted else max(0.0, ports - used) / wanted
+            for own, rate in zip(taken, rates, strict=True):
+                own.append(rate * share)
+            used += wanted * share
+            if at >= count * (turns - 1):
+                found.append((Moment((at % count) * step, used, tuple(rates)), 1 - share))
+        return found
+
+    def _both(self) -> Iterator[tuple[Stream, "_Arrived"]]:
+        yield from zip(self.streams, self._arrived, strict=True)
 
     def full_in(self, ports: int) -> float | None:
         """Return after how many seconds from an empty start so many ports are in use; None: never."""

@@ -249,6 +249,13 @@ def _judge_server(case: Case) -> Judgement:
             f"profile {server.name} lets no SYN out of TIME-WAIT, so a client that comes back by the same port is "
             f"refused until the wait is over{_from(server, 'tw_syn')}",
         )
+    nat = any(box.addresses for box in paths.boxes(*case))
+    if nat and case.source.hosts > 1:
+        return Judgement(
+            False,
+            "hosts behind one address have clocks and sequence numbers of their own: half of the SYNs that meet another"
+            " one's wait at the server are refused",
+        )
     newer = server.tw_syn in (SynRule.ABOVE_OR_NEWER, SynRule.RFC6191)
     if newer and server.timestamps and case.client.timestamps:
         return Judgement(True, f"a SYN with a newer timestamp ends the wait (MAY-2){_from(server, 'tw_syn')}")

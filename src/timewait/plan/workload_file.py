@@ -267,7 +267,7 @@ FLOW: Final = (
     ),
     Key(name="via", kind=TEXTS, meaning="Middleboxes on the way.", example='via = ["gateway"]'),
 )
-_TOP: Final = (
+TOP: Final = (
     Key(name="title", kind=TEXT, meaning="What this is.", example='title = "checkout"'),
     Key(
         name="notes",
@@ -306,7 +306,6 @@ INNER: Final = (
     Section("pool", _POOL, Pool, "A pool of connections."),
     Section("bursts", _BURSTS, Bursts, "Bursts."),
 )
-TOP: Final = _TOP
 
 
 def read(text: str, name: str) -> Workload:
@@ -328,7 +327,7 @@ def read(text: str, name: str) -> Workload:
 def from_tables(document: dict[str, Any], name: str) -> Workload:
     """Return the workload of a file that is read already; see `read`."""
     tables = [section.name for section in SECTIONS]
-    found = read_table(_TOP, {key: value for key, value in document.items() if key not in tables}, name, tables)
+    found = read_table(TOP, {key: value for key, value in document.items() if key not in tables}, name, tables)
     for section in SECTIONS:
         found[section.name] = tuple(_rows(section, document.get(section.name, []), name))
     try:
@@ -355,7 +354,7 @@ def write(workload: Workload) -> str:
     """Return the text of a file that reads as this workload."""
     nothing = Workload.__dataclass_fields__
     lines = []
-    for key in _TOP:
+    for key in TOP:
         own = getattr(workload, key.target)
         if own != nothing[key.target].default:
             lines.append(f"{key.name} = {key.kind.write(own)}")
@@ -379,7 +378,7 @@ def _defaults(value: Any) -> Any:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a workload file."""
-    document = schema_of(_TOP)
+    document = schema_of(TOP)
     for section in SECTIONS:
         rows: dict[str, Any] = {
             "description": section.meaning,

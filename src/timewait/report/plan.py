@@ -225,6 +225,8 @@ def number(value: float) -> str:
     """Return a number with three digits, or whole with its thousands apart; "any" where there is no limit."""
     if math.isinf(value):
         return "any"
+    if value < 0.005:
+        return "0"
     if value >= 1e7:
         return f"{value / 1e6:,.0f}M"
     return grouped(round(value)) if value >= 100 else f"{value:.3g}"

@@ -20,10 +20,15 @@ KINDS: Final = {
 }
 
 
-def load(kind: str, text: str, name: str, asked: Asked) -> Imported:
-    """Return the workload of a configuration's text.  Raises `UsageError` for one that cannot be read."""
+def known(kind: str) -> None:
+    """Raise `UsageError`, naming those there are, unless there is such a kind."""
     if kind not in KINDS:
         raise UsageError(f"{kind!r} cannot be imported", f"one of {', '.join(KINDS)}")
+
+
+def load(kind: str, text: str, name: str, asked: Asked) -> Imported:
+    """Return the workload of a configuration's text.  Raises `UsageError` for one that cannot be read."""
+    known(kind)
     read: Callable[[str, str, Asked], Imported] = import_module(f"timewait.plan.importers.{kind}").read
     try:
         return read(text, name, asked)

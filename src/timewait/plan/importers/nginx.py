@@ -171,7 +171,7 @@ class _Reader:
 
     def notes(self, targets: list[Target]) -> Iterator[str]:
         """Yield what was chosen or does not fit."""
-        yield "measured with nginx 1.22: it closes first when it has the response"
+        yield "measured with nginx 1.22: it closes first, unless the server was told to and was faster"
         kept = [target.name for target in targets if target.pool]
         if kept and not (self.modern and self.keeps):
             yield (
