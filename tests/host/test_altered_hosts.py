@@ -2,6 +2,7 @@
 
 import pytest
 
+from timewait.host.budget import budget
 from timewait.host.findings import examine
 from timewait.host.limits import Limits
 from timewait.host.snapshot import Population, Snapshot
@@ -142,3 +143,18 @@ def test_slow_connects_need_both_syns_sent_again_and_refusals(again: int, refuse
     seen = recorded()._replace(interval_s=10.0, moved=moved)
     assert found(seen) == (["slow-connects WARNING"] if due else [])
     assert found(seen._replace(interval_s=0.0, counters=moved, moved={})) == []
+
+
+@pytest.mark.parametrize(
+    ("states", "who"),
+    [
+        (("ESTABLISHED",), ""),
+        (("ESTABLISHED", "TIME-WAIT"), "this host"),
+        (("FIN-WAIT-2",), "this host"),
+        (("ESTABLISHED", "CLOSE-WAIT"), "the other end"),
+        (("LAST-ACK", "TIME-WAIT"), "both"),
+    ],
+)
+def test_who_closes_first_shows_in_the_states(states: tuple[str, ...], who: str) -> None:
+    """RFC 9293 3.3.2, figure 5."""
+    assert budget(("192.0.2.1", "198.51.100.7", 443), 100, dict.fromkeys(states, 3)).closes_first == who

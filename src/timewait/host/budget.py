@@ -13,6 +13,9 @@ from timewait.host.snapshot import Cells, Listening, Population, Snapshot
 from timewait.system.census import CELL_MS
 
 _NOW_CELL = (LIFE_MS - 2000) // CELL_MS
+# RFC 9293 3.3.2, figure 5: the states on either way out.  CLOSING is both ways at once.
+_CLOSED_HERE = frozenset({"FIN-WAIT-1", "FIN-WAIT-2", "CLOSING", "TIME-WAIT"})
+_CLOSED_THERE = frozenset({"CLOSE-WAIT", "LAST-ACK"})
 DEFAULT_RANGE = (32768, 60999)  # net/ipv4/af_inet.c, inet_init_net
 
 
@@ -98,6 +101,13 @@ class Budget(NamedTuple):
     def name(self) -> str:
         """Local address and destination."""
         return f"{self.local} -> {written(self.address, self.port)}"
+
+    @property
+    def closes_first(self) -> str:
+        """Return who does, as far as the sockets of now tell: "this host", "the other end", "both", or ""."""
+        ours = bool(_CLOSED_HERE.intersection(self.by_state))
+        theirs = bool(_CLOSED_THERE.intersection(self.by_state))
+        return "both" if ours and theirs else "this host" if ours else "the other end" if theirs else ""
 
     @property
     def headroom(self) -> int:

@@ -189,9 +189,10 @@ def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
     those = closers.closers(trace, "client", *budget[:3]) if trace else []
     if those:
         return f"{closers.said(those)}; role client"
-    first = "this host closes first" if budget.by_state.get("TIME-WAIT") else "this host has not closed first"
-    if trace:
-        first += f", but not once in the {figure(trace.seconds)} s traced"
+    verb = "close" if budget.closes_first == "both" else "closes"
+    first = f"{budget.closes_first} {verb} first" if budget.closes_first else "nobody has closed yet"
+    if trace and budget.closes_first:
+        first += f", but nobody did within the {figure(trace.seconds)} s traced"
     if not owners:
         closed = any(text.startswith("owners ") for text in look.snapshot.missing)
         reason = "no process that may be looked into" if closed else "no process"
@@ -295,6 +296,7 @@ def numbers(budget: Budget, past: History, ahead: Forecast) -> dict[str, object]
         "budget": budget.size,
         "used": budget.used,
         "by_state": budget.by_state,
+        "closes_first": budget.closes_first or None,
         "headroom": budget.headroom,
         "closes_per_s_now": round(past.now, 3),
         "closes_per_s_mean": round(past.mean, 3),
