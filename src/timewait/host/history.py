@@ -1,8 +1,8 @@
 """The last minute from one look: each TIME-WAIT tells when it began, so closes per second, and what they lead to.
 
 Age is 60 s less the time left, exact to a cell of 256 ms and a tick of the kernel.  What one look cannot show: sockets
-whose wait was started again look younger; those taken over by tcp_tw_reuse, assassinated or refused for want of buckets
-are gone.
+whose wait was started again look younger; those taken over by tcp_tw_reuse or by a client that came back, assassinated,
+or refused for want of buckets are gone.
 """
 
 from typing import NamedTuple
