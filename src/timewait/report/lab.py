@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 _LABEL: Final = 11
 _NARROWEST: Final = 14
-# So many worlds have a column each; more are joined into one, which says where they differ.
-_SIDE_BY_SIDE: Final = 2
+# Worlds have a column each where two of these fit; else they are joined into one, which says where they differ.
+_WIDEST: Final = 16
 
 
 def value_text(value: Value, *, time: bool = False) -> str:
@@ -154,6 +154,8 @@ def trace_lines(results: "Sequence[Result]", width: int) -> Iterator[str]:
 def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
     sources: dict[str, int] = {}
     seen = [{each.name: each for each in result.observations} for result in results]
+    names = list(map(world_name, results))
+    joined = len(names) > 2 or (len(names) > 1 and max(map(len, names)) > _WIDEST)
     rows = []
     for name in dict.fromkeys(name for one in seen for name in one):
         values = []
@@ -161,11 +163,10 @@ def _observations(results: "Sequence[Result]", width: int) -> Iterator[str]:
             astray = name in one and one[name].as_foretold(result.trial.stack) is False
             values.append(_text(one.get(name)) + (" !" if astray else ""))
         there = [one[name] for one in seen if name in one]
-        if len(results) > _SIDE_BY_SIDE:
-            values = [_joined(values, list(map(world_name, results)))]
+        if joined:
+            values = [_joined(values, names)]
         rows.append((name, *values, "; ".join(foretold_text(there, each, sources) for each in there[0].foretold)))
-    worlds = [world_name(result).upper() for result in results]
-    heads = ("OBSERVATION", *(["SEEN"] if len(results) > _SIDE_BY_SIDE else worlds), "FORETOLD")
+    heads = ("OBSERVATION", *(["SEEN"] if joined else [name.upper() for name in names]), "FORETOLD")
     each = max(_NARROWEST, *(len(head) for head in heads[1:]))
     rest = width - 2 * (len(heads) - 1) - each * (len(heads) - 1)
     yield from wrapped(heads, rows, (rest, *([each] * (len(heads) - 1))))
@@ -212,7 +213,7 @@ def world_name(result: "Result") -> str:
     trial = result.trial
     if trial.world == ENGINE:
         return f"{ENGINE} {trial.profile}"
-    return f"{trial.world}, {trial.engine} {trial.profile}" if trial.engine else trial.world
+    return f"{trial.world}, {trial.profile} at the {trial.engine}" if trial.engine else trial.world
 
 
 def _circumstances(result: "Result") -> str:
