@@ -33,7 +33,17 @@ def claims_lines(hearings: "Sequence[Hearing]", width: int) -> Iterator[str]:
 
 
 def claim_lines(hearing: "Hearing", width: int) -> Iterator[str]:
-    """Yield one claim with its verdict and all its evidence; its parts likewise."""
+    """Yield one claim with its verdict and all its evidence, its parts likewise; what it rests on."""
+    yield from _judged(hearing, width)
+    yield ""
+    for at, document in enumerate(hearing.claim.documents):
+        yield from _labelled("" if at else "documents", document, width)
+    yield from _labelled("scenarios", ", ".join(_scenarios(hearing.results)), width)
+    yield from _labelled("exchange", _exchange(hearing.claim), width)
+    yield from _circumstances(hearing.results, width)
+
+
+def _judged(hearing: "Hearing", width: int) -> Iterator[str]:
     yield from _sentence(hearing.claim, width)
     yield from _verdict(hearing, width, " " * _NUMBER)
     if hearing.evidence:
@@ -41,15 +51,7 @@ def claim_lines(hearing: "Hearing", width: int) -> Iterator[str]:
         yield from _evidence(hearing, width)
     for part in hearing.parts:
         yield ""
-        yield from claim_lines(part, width)
-    if "." in hearing.claim.number:
-        return
-    yield ""
-    for at, document in enumerate(hearing.claim.documents):
-        yield from _labelled("" if at else "documents", document, width)
-    yield from _labelled("scenarios", ", ".join(_scenarios(hearing.results)), width)
-    yield from _labelled("exchange", _exchange(hearing.claim), width)
-    yield from _circumstances(hearing.results, width)
+        yield from _judged(part, width)
 
 
 def _exchange(claim: Claim) -> str:

@@ -64,7 +64,7 @@ SCENARIO = Scenario(
     run=run,
     tags=("server-closes", "isn", "rate", "H19", "H21"),
     parameters=(
-        Parameter("megabytes", 200, "millions of octets to send", 1, 2000),
+        Parameter("megabytes", 50, "millions of octets to send", 1, 2000),
         Parameter("rfc1337", 0, "net.ipv4.tcp_rfc1337; with 1 a kernel takes a minute longer", 0, 1),
     ),
     alone=True,

@@ -20,7 +20,7 @@ CLAIM = Claim(
             hold_s="0",
         ),
         bound(
-            "After one that sent 200 MB at once",
+            "After one that sent 50 MB at once",
             "transfer-outruns-clock",
             "the SYN had to be sent again",
             equals(False),

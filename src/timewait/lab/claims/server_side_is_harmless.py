@@ -41,7 +41,7 @@ CLAIM = Claim(
             hold_s="140",
         )._replace(worlds=("engine",)),
         bound(
-            "One that sent 200 MB at once and was closed by the server comes back: its SYN had to be repeated",
+            "One that sent 50 MB at once and was closed by the server comes back: its SYN had to be repeated",
             "transfer-outruns-clock",
             "the SYN had to be sent again",
             equals(False),

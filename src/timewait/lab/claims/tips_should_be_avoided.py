@@ -205,7 +205,7 @@ _TIPS = (
             "after",
             at_least(60 * SECOND),
             rfc1337="1",
-        ),
+        )._replace(worlds=("engine",)),
         essential(
             "and one whose service is gone waits over a minute to be told, with timestamps too",
             "nobody-listens",
