@@ -289,6 +289,42 @@ def test_freebsd_s_hop_limit_holds_in_time_wait_too(tmp_path: Path) -> None:
     )
 
 
+def test_freebsd_s_listener_announces_whole_segments_once_its_window_is_scaled(tmp_path: Path) -> None:
+    """65536 rounded up to 45 segments of 1460 are 65700; 1026 of 64."""
+    passes(
+        tmp_path,
+        f"""{LISTENER}
++0 < S 0:0(0) win 65535 <mss 1460,sackOK,nop,nop,nop,wscale 7>
++0 > S. 0:0(0) ack 1 win 65535 <...>
++0 < . 1:1(0) ack 1 win 65535
++0 accept(3, ..., ...) = 4
++0 getsockopt(4, SOL_SOCKET, SO_RCVBUF, [65700], [4]) = 0
++0 close(4) = 0
++0 > F. 1:1(0) ack 1 win 1026
+""",
+        "freebsd",
+    )
+
+
+def test_messages_of_icmp_that_are_no_errors_and_buffers_that_are_nowhere(tmp_path: Path) -> None:
+    """Without a code, a message ends where the next line's time begins."""
+    passes(
+        tmp_path,
+        f"""{SERVER}
+0.2 < icmp time_exceeded
+0.201 < icmp echo_request
+0.202 < icmp redirect
+0.203 < icmp type_255 code_0
+0.204 < icmp unreachable code_255
+0.205 write(4, NULL, 1000) = -1 EFAULT (Bad address)
+0.206 < . 1:1001(1000) ack 1 win 200
+0.206 > . 1:1(0) ack 1001
+0.207 read(4, NULL, 1000) = -1 EFAULT (Bad address)
+0.208 read(4, ..., 1000) = 1000
+""",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -22,6 +22,7 @@ from timewait.tcp.receiver import CONSUMED
 from timewait.tcp.stack import Stack
 from timewait.tcp.states import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
 
+_NULL: Final = Word("NULL")
 # Options that let go what waits for a full segment: do_tcp_setsockopt(), net/ipv4/tcp.c.
 _RELEASES: Final = frozenset({"TCP_NODELAY", "TCP_CORK", "TCP_NOPUSH"})
 _OPENING: Final = (SYN_SENT, SYN_RECEIVED)
@@ -262,14 +263,18 @@ def _receive(process: Process, call: Call, size: int, flags: int) -> Job:
     whole = flags & process.constant("MSG_WAITALL") != 0
     got = 0
 
+    nowhere = size > 0 and call.arguments[1:2] == (_NULL,)
+
     def attempt() -> Answer | None:
         nonlocal got
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             return Answer(-1, "ENOTCONN")
         if host.tcp.state(descriptor.handle) in _OPENING:
             return None
-        data, events = host.tcp.recv(descriptor.handle, size - got, host.instant(), peek)
+        data, events = host.tcp.recv(descriptor.handle, size - got, host.instant(), peek or nowhere)
         host.perform(events)
+        if nowhere and isinstance(data, bytes) and data:
+            return Answer(-1, "EFAULT")
         if data is Errno.EAGAIN:
             return None
         if isinstance(data, Errno):
@@ -297,6 +302,8 @@ def _sendmsg(process: Process, call: Call) -> Job:
 def _send(process: Process, call: Call, size: int, flags: int) -> Job:
     descriptor = process.socket(call)
     host = process.host
+    if size > 0 and call.arguments[1:2] == (_NULL,):
+        return _done(Answer(-1, "EFAULT"))
     if flags & process.constant("MSG_FASTOPEN"):
         raise UnknownCallError("the engine has no TCP Fast Open", "leave MSG_FASTOPEN out and call connect()")
     blocks = descriptor.blocking and not flags & process.constant("MSG_DONTWAIT")

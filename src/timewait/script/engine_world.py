@@ -126,7 +126,10 @@ class EngineWorld:
         self._retry()
 
     def _inject_icmp(self, packet: bytes) -> None:
-        error = icmp.parse(packet)
+        try:
+            error = icmp.parse(packet)
+        except WireError:
+            return  # no error about a segment: nothing to TCP
         kind = _KINDS.get(error.reason)
         if kind is not None:
             quoted = Segment(

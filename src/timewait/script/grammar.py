@@ -40,6 +40,7 @@ WORDS: Mapping[str, str] = {
     "INT": "a number",
     "HEX": "a hexadecimal number",
     "WORD": "a name",
+    "NAME": "a name",
     "ERRNO": "an errno such as EINPROGRESS",
     "NOTE": "a note in brackets",
     "STRING": "a text in quotes",

@@ -88,6 +88,20 @@ _ICMP6: Final[dict[tuple[str, str | None], tuple[int, int]]] = {
     ("parameter_problem", "unknown_next_header"): (4, 1),
     ("parameter_problem", "unknown_option"): (4, 2),
 }
+# Messages that are no errors: RFC 792, RFC 950; RFC 4443.
+_MESSAGES4: Final = {
+    "echo_reply": 0,
+    "source_quench": 4,
+    "redirect": 5,
+    "echo_request": 8,
+    "timestamp_request": 13,
+    "timestamp_reply": 14,
+    "information_request": 15,
+    "information_reply": 16,
+    "address_mask_request": 17,
+    "address_mask_reply": 18,
+}
+_MESSAGES6: Final = {"echo_request": 128, "echo_reply": 129}
 # As tcpdump writes what has no name.
 _TYPE: Final = re.compile(r"type_(\d{1,3})")
 _CODE: Final = re.compile(r"code_(\d{1,3})")
@@ -203,10 +217,18 @@ def inbound(packet: TcpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes
 def inbound_icmp(packet: IcmpPacket, flow: Flow, local: bytes, remote: bytes) -> bytes:
     """Return the IP packet of an ICMP error about a segment of the flow.  Raises `PacketError`: no such error."""
     table = _ICMP4 if len(local) == 4 else _ICMP6
+    messages = _MESSAGES4 if len(local) == 4 else _MESSAGES6
     kind = table.get((packet.kind, packet.code)) or _numbered(packet, table)
+    if packet.kind in messages and packet.code is None:
+        return icmp.message(remote, local, messages[packet.kind], 0)
     if kind is None:
         names = ", ".join(" ".join(filter(None, each)) for each in table)
         raise PacketError(f"no ICMP error {packet.kind} {packet.code or ''} here", f"one of {names}")
+    if kind[0] not in {each[0] for each in table.values()} or kind[1] > 15:
+        try:
+            return icmp.message(remote, local, *kind)
+        except ValueError as problem:
+            raise PacketError(str(problem)) from None
     seq = flow.local_offset(False) + (packet.quoted_seq if isinstance(packet.quoted_seq, int) else 0)
     error = icmp.IcmpError(
         remote, local, flow.local_port, remote, flow.remote_port, seq & MASK, *kind, mtu=packet.mtu or 0

@@ -325,6 +325,8 @@ def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now
         conn.snd_wnd = conn.max_snd_wnd = segment.window << conn.snd_scale
         conn.snd_wl1, conn.snd_wl2 = segment.seq, segment.ack
         if conn.state is SYN_RECEIVED:
+            if conn.passive and conn.scale_ok and conn.shared.profile.receive_buffer_rounds:
+                _round_buffer(conn)
             step(conn, Input.ACK_OF_SYN, out)
             arm_keep_alive(conn, now)
             if conn.pieces:
@@ -353,6 +355,17 @@ def _oldest_ack(conn: Connection) -> int:
     if conn.shared.profile.ack_before_first_too_old:
         return min(conn.max_snd_wnd, (conn.snd_una - conn.iss - 1) & MASK)
     return conn.max_snd_wnd
+
+
+def _round_buffer(conn: Connection) -> None:
+    """Round the receive buffer up to whole segments, where a scaled window can say so.
+
+    FreeBSD: tcp_mss(), tcp_input.c; a passively opened connection's SYN-ACK went out before, from the syncache.
+    """
+    own = conn.shared.profile.receive_buffer_active
+    if own is not None and conn.options.receive_buffer is None:
+        size = min(conn.peer_mss, conn.own_mss)
+        conn.rcv_limit = -(-own // size) * size
 
 
 def orphan_wait(conn: Connection) -> int | None:

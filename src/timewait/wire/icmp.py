@@ -136,6 +136,19 @@ def build(
     return ip.build(error.reporter, error.source, protocol, size, ttl, tos, identification, False) + head + quote
 
 
+def message(source: bytes, destination: bytes, kind: int, code: int) -> bytes:
+    """Return the IP packet of any other message, its body eight zero octets.  RFC 792, RFC 4443 section 2.1."""
+    body = bytes(8)
+    protocol = ip.ICMP if len(source) == 4 else ip.ICMPV6
+    try:
+        words = remainder(_HEAD.pack(kind, code, 0, 0))
+    except StructError as failure:
+        raise ValueError(f"ICMP type {kind} code {code}: {failure}") from None
+    if protocol == ip.ICMPV6:
+        words += pseudo(source, destination, protocol, 8 + len(body))
+    return ip.build(source, destination, protocol, 8 + len(body)) + _HEAD.pack(kind, code, fill(words), 0) + body
+
+
 def echo_request(source: bytes, destination: bytes) -> bytes:
     """Return the IP packet that asks a host of IPv6 for an answer.  RFC 4443 section 4.1."""
     head = _HEAD.pack(_ECHO_REQUEST, 0, 0, 0)
