@@ -208,3 +208,10 @@ def test_flows_to_one_destination_share_its_ports() -> None:
 def test_other_stacks_carry_their_ports_over_their_wait(name: str, rate: float) -> None:
     """Ports of the stack's documented range divided by its documented TIME-WAIT."""
     assert planned(steady(1, profile=name)).nominal == pytest.approx(rate, rel=0.02)
+
+
+def test_a_slow_day_is_as_good_as_steady_at_each_hour() -> None:
+    """Half a day at 1.2 times what the ports carry, with three quarters of all connects: a sixth of these fail."""
+    load = steady(1.2 * 300 / 61.3 / 1.5, of_ports(300))
+    found = planned(replace(load, flows=(replace(load.flows[0], daily=(0.5, 1.5)),)))
+    assert found.failing == pytest.approx(0.75 / 6, rel=0.01)

@@ -24,6 +24,8 @@ MOMENTS: Final = 499
 # A fluid is worked out in so many steps a period at most, and a stretch of one rate, or a wait, in so many at least.
 _MOST_STEPS: Final = 20_000
 _FINE: Final = 60
+# A rate that stays for so many times as long as a port is in use is as good as steady.
+_SETTLES: Final = 20
 _EVER: Final = -math.inf
 
 
@@ -94,6 +96,12 @@ class Course:
     def longest(self) -> float:
         """Seconds after which an empty start is forgotten, nearly."""
         return max((max(lasting(stream.holds)) + stream.blocked for stream in self.streams), default=0.0)
+
+    @property
+    def slow(self) -> bool:
+        """Whether the rate stays as it is for so long that ports settle each time."""
+        shortest = min((length for stream in self.streams for length, _ in stream.shape), default=math.inf)
+        return shortest >= _SETTLES * self.longest
 
     def at(self, time: float, since: float = _EVER) -> Moment:
         """Return what there is at a time, if connects came from `since` on: for ever, or from an empty start."""

@@ -50,7 +50,7 @@ class _Level(NamedTuple):
     """Moments alike: ports in use; what part of the time; connects a second of each stream.
 
     `turned`: the share of connects that the ports cannot take even if nothing comes at random; None where the rate is
-    steady, and formulas know all of it.
+    steady, or as good as steady, and formulas know all of it.
     """
 
     load: float
@@ -96,19 +96,21 @@ def levels(ports: PortSet, most: int) -> tuple[_Level, ...]:
     if not course.period:
         only = course.at(0.0)
         return (_Level(only.load, 1.0, only.rates, None),)
-    moments = [(moment, 0.0) for moment in _moments(ports)]
-    if peak(ports) > most:
-        moments = course.limited(most)
+    beyond = peak(ports) > most
+    moments: list[tuple[Moment, float | None]] = [(moment, None if beyond else 0.0) for moment in _moments(ports)]
+    if beyond and not course.slow:
+        moments = list(course.limited(most))
     grain = max(moment.load for moment, _ in moments) / _GRAIN or 1.0
-    alike: dict[tuple[int, int], list[tuple[Moment, float]]] = {}
+    alike: dict[tuple[int, int], list[tuple[Moment, float | None]]] = {}
     for moment, turned in moments:
-        alike.setdefault((round(moment.load / grain), round(turned * _GRAIN)), []).append((moment, turned))
+        alike.setdefault((round(moment.load / grain), round((turned or 0.0) * _GRAIN)), []).append((moment, turned))
     found = []
     for rows in alike.values():
         load = math.fsum(moment.load for moment, _ in rows) / len(rows)
         columns = zip(*(moment.rates for moment, _ in rows), strict=True)
         rates = tuple(math.fsum(column) / len(rows) for column in columns)
-        share = math.fsum(turned for _, turned in rows) / len(rows)
+        known = [turned for _, turned in rows if turned is not None]
+        share = math.fsum(known) / len(known) if known else None
         found.append(_Level(load, len(rows) / len(moments), rates, share))
     return tuple(found)
 
@@ -132,7 +134,7 @@ def failing(ports: PortSet, level: _Level, most: int, by: float = 1.0) -> float:
     if random:
         return loss.erlang_b(load, left)
     only = ports.streams[0]
-    if len(ports.streams) == 1 and only.holds.distribution == "constant":
+    if len(ports.streams) == 1 and not only.shape and only.holds.distribution == "constant":
         return loss.periodic(only.rate * by, only.busy, left)
     return max(0.0, 1 - left / load)
 
