@@ -62,6 +62,7 @@ def sweep(
     """Simulate a workload FILE with every combination of other values in it, and show what each comes to."""
     from timewait.plan import sweep as sweeps
     from timewait.report import sweep as report
+    from timewait.report.plan import time as duration
 
     if as_csv and as_json:
         raise UsageError("--csv and --json cannot both be on stdout", "choose one")
@@ -72,6 +73,7 @@ def sweep(
             raise UsageError(f"{name} is varied twice", "give all its values in one --vary")
     wanted = sweeps.Sweep(read_file(file), file, parsed, connects, seed)
     tasks = wanted.tasks()
+    ahead = sweeps.estimate(tasks)
 
     runner = partial(sweeps.here, width=jobs or len(os.sched_getaffinity(0)))
     if cluster is not None:
@@ -80,7 +82,10 @@ def sweep(
         runner = partial(on_cluster, address=cluster)
     with sweeps.Results(None if results is None else Path(results), wanted.fingerprint) as kept:
         with click.progressbar(
-            length=len(tasks), label="cells", file=sys.stderr, hidden=not sys.stderr.isatty()
+            length=len(tasks),
+            label=f"{len(tasks)} cells, about {duration(ahead)} of CPU time",
+            file=sys.stderr,
+            hidden=not sys.stderr.isatty(),
         ) as bar:
             sweeps.play(wanted, kept, runner, lambda done: bar.update(done - bar.pos))
         if as_json:

@@ -22,6 +22,10 @@ from timewait.errors import UnavailableError, UsageError
 from timewait.plan import workload_file
 from timewait.plan.keys import DURATION, RATE, Key
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from timewait.plan.setting import Setting
+
 SCHEMA_VERSION: Final = 1
 MOST_CELLS: Final = 100_000
 _TEN: Final = 10
@@ -33,6 +37,8 @@ _RANGE: Final = re.compile(
 _HELP: Final = "--vary rate=100..2000 (ten values), 100..2000:100 (a step), 100..2000#5 (a count), pool=0,8,64 (a list)"
 # So many connects a set of ports gets, unless it is said, or more where it takes longer to settle.
 _CONNECTS: Final = 500_000
+# Cells that an estimate looks at.
+_SAMPLE: Final = 20
 
 
 class Vary(NamedTuple):
@@ -209,8 +215,7 @@ def run(task: Task) -> list[dict[str, Any]]:
     for ports, scene in simulation.settings_of(workload):
         row: dict[str, Any] = {"from": ports.whose, "to": ports.towards or "everywhere", "ports": ports.ports}
         row |= {"sets": ports.count, "load": ports.load / ports.ports, "foretold_failing": usage(ports).failing}
-        # Eight times as long as it takes to settle leaves seven parts for the numbers.
-        connects = task.connects or max(_CONNECTS, min(simulation.MOST, math.ceil(8 * scene.settles * scene.rate)))
+        connects = task.connects or enough(scene)
         try:
             found = simulation.play(scene, connects=connects, seed=task.seed)
         except UsageError as error:
@@ -224,6 +229,25 @@ def run(task: Task) -> list[dict[str, Any]]:
             row[f"{name}_half"] = None if interval is None else interval.half
         rows.append(row | {"correlated": found.correlated})
     return rows
+
+
+def enough(scene: "Setting") -> int:
+    """Return how many connects say something: eight times what it takes to settle leaves seven parts for numbers."""
+    from timewait.plan import simulation
+
+    return max(_CONNECTS, min(simulation.MOST, math.ceil(8 * scene.settles * scene.rate)))
+
+
+def estimate(tasks: Sequence[Task]) -> float:
+    """Return about how many CPU seconds tasks would take, from some of them."""
+    from timewait.plan import simulation
+
+    some = tasks[:: max(1, len(tasks) // _SAMPLE)]
+    seconds = 0.0
+    for task in some:
+        for _, scene in simulation.settings_of(workload_file.from_tables(changed(task), "the workload")):
+            seconds += simulation.estimate(scene, task.connects or enough(scene)).seconds
+    return seconds * len(tasks) / max(1, len(some))
 
 
 class Results:
