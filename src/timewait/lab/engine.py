@@ -459,6 +459,7 @@ def policy_of(profile: Profile) -> Policy:
     """Return a profile's answers to the rules' questions, each deciding value with its source."""
     return Policy(
         wait=profile.time_wait,
+        recycled=profile.rto_min * 7 // 2 if profile.tw_recycle else None,
         bound=profile.reuse_bound,
         needs_timestamps=profile.reuse_needs_timestamps,
         fin_wait_2=profile.reuse_fin_wait_2,

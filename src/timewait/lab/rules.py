@@ -38,6 +38,7 @@ class Rule(NamedTuple):
 class Policy:
     """What `judge` has to know of the stack that decides; the defaults are Linux's.
 
+    `recycled`: how long a connection with timestamps waits where tcp_tw_recycle shortens that, else as any other;
     `bound`: a port fixed before connect() may take over a four-tuple that waits; `reuse` and `delay`: what
     tcp_tw_reuse and tcp_tw_reuse_delay are where no setting says so, `switch`: whether there is such a setting;
     `whole_seconds`: the delay counts in whole seconds; `reopens`: a listener may take a SYN out of TIME-WAIT; `values`:
@@ -45,6 +46,7 @@ class Policy:
     """
 
     wait: Duration = LINUX_TIME_WAIT
+    recycled: Duration | None = None
     bound: bool = True
     needs_timestamps: bool = True
     fin_wait_2: bool = False

@@ -233,7 +233,9 @@ class _Rounds:
         ends: dict[str, Holder] = {}
         policy = self.record.policy
         for row in four_tuple(self.host, self.parameters):
-            age = max(0, policy.wait - row.time_left) if row.time_left is not None else 0
+            recycled = policy.recycled if self.timestamps and row.state == "TIME-WAIT" else None
+            length = policy.wait if recycled is None else recycled
+            age = max(0, length - row.time_left) if row.time_left is not None else 0
             ends["client" if row.local == self.parameters.client else "server"] = Holder(row.state, row.mini, age)
         settings = self.record.settings
         return Situation(

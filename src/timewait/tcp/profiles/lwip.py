@@ -43,6 +43,7 @@ PROFILE: Final[Profile] = derive(
             "recalled, not looked up: tcp_slowtmr() asks for the state alone, once receiving is shut",
         ),
         "timestamps": (False, "read: LWIP_TCP_TIMESTAMPS 0, src/include/lwip/opt.h"),
+        "syn_ack_again": (True, "recalled, not looked up: tcp_process(), SYN_RCVD, src/core/tcp_in.c"),
         "timestamps_required": (False, "read: LWIP_TCP_TIMESTAMPS, src/include/lwip/opt.h: not used locally"),
         "ts_scope": (TimestampScope.NONE, "recalled, not looked up: sys_now()"),
         "sack": (False, "read: LWIP_TCP_SACK_OUT 0, src/include/lwip/opt.h"),
