@@ -1,5 +1,6 @@
 """The simulation: equal to a plain loop, and to the closed form wherever both apply."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -203,3 +204,12 @@ def test_a_lost_last_ack_makes_a_wait_longer() -> None:
     more = sum((2**k - 1) * 0.2 * 0.5 ** (k + 1) for k in range(8)) + (2**8 - 1) * 0.2 * 0.5**8
     found = simulation.play(scene, connects=100_000, seed=1)
     assert found.used.mean == pytest.approx(5.0 * (60 + more), abs=2 * found.used.half)
+
+
+def test_where_the_compiler_does_not_work_numbers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where numba finds no folder that it may write to."""
+    flow = Flow(draws.Pace(rate=4.0), draws.Life(mean=1.0, kind="exponential"))
+    scene = Setting(flows=(flow,), first=150, second=150, blocked=60.0, wait=60.0)
+    expected = simulation.play(scene, connects=20_000, seed=1, compiled=False)
+    monkeypatch.setitem(sys.modules, "timewait.plan.budget_numba", None)
+    assert simulation.play(scene, connects=20_000, seed=1, compiled=True) == expected

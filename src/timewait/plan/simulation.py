@@ -140,7 +140,10 @@ def budget(scene: Setting, compiled: bool) -> "Budget | CompiledBudget":
     """Return the empty ports of a setting."""
     if not compiled:
         return Budget(scene.first, scene.second, named=scene.named)
-    from timewait.plan.budget_numba import CompiledBudget
+    try:
+        from timewait.plan.budget_numba import CompiledBudget
+    except (ImportError, RuntimeError):  # numba does not fit this numpy, or finds no place to keep what it compiles
+        return Budget(scene.first, scene.second, named=scene.named)
 
     gap, life = SECOND / scene.rate, SECOND * scene.busy
     return CompiledBudget(scene.first, scene.second, named=scene.named, gap=gap, life=life)
