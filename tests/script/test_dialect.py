@@ -344,6 +344,16 @@ def test_what_this_language_is_short_of_is_said(tmp_path: Path, text: str, words
     assert words in result.error[0]
 
 
+def test_the_rest_of_a_long_packet_keeps_its_push_and_answers_that_are_no_tcp_are_passed_over(tmp_path: Path) -> None:
+    require_tun()
+    text = (
+        f"{SERVER}+0 < icmp echo_request\n+0 write(4, ..., 2000) = 2000\n"
+        "+0 > . 1:1001(1000) ack 1\n+0 > P. 1001:2001(1000) ack 1\n"
+    )
+    result = played(tmp_path, text, "kernel", 500_000)
+    assert result.passed, result.error or (result.outcome and result.outcome.failure)
+
+
 def test_text_that_no_line_takes_is_a_failure_however_offload_cut_it(tmp_path: Path) -> None:
     require_tun()
     text = f"{SERVER}+0 write(4, ..., 6000) = 6000\n+0 > . 1:1001(1000) ack 1\n"

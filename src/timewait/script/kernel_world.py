@@ -21,7 +21,7 @@ from timewait.lab.kernel import KernelHost
 from timewait.script.addresses import addresses_of, mtu_of
 from timewait.script.calls import evaluate
 from timewait.script.mistake import near
-from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Script, Struct, Text
+from timewait.script.syntax import Anything, Apply, Array, Call, Expression, Number, Script, Struct, Text, Word
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError, UnknownCommandError
 from timewait.system.process import Ended
 from timewait.system.tun import TunSetup
@@ -164,8 +164,8 @@ class KernelWorld:
     def _take(self) -> None:
         while data := self._device.receive():
             packet = vnet.complete(data)
-            # A new device speaks of itself: router solicitations and reports of multicast groups, which no script asks.
-            if packet[0] >> 4 != 6 or packet[6] == 6:
+            # A new device speaks of itself, and a host answers what is no TCP: no script expects that.
+            if packet[9 if packet[0] >> 4 == 4 else 6] == ip.TCP:
                 self._sent.append((time.monotonic_ns(), packet))
 
     # --- Calls
@@ -176,6 +176,8 @@ class KernelWorld:
         ask = _CALLS.get(call.name)
         if ask is None:
             raise UnknownCallError(f"the kernel's world has no call {call.name}", near(call.name, _CALLS, "it has"))
+        if call.name in _TAKES_BUFFER and call.arguments[1:2] == (Word("NULL"),):
+            raise UnknownCallError(f"{call.name}: a buffer that is nowhere is the engine's to play", "--world engine")
         try:
             name, arguments, read = ask(self, call)
         except IndexError:
@@ -418,6 +420,7 @@ def _epoll_create(world: KernelWorld, call: Call) -> _Asked:
     return "epoll_create", (), _nothing
 
 
+_TAKES_BUFFER: Final = frozenset({"read", "recv", "recvfrom", "write", "send", "sendto"})
 _CALLS: Final[Mapping[str, Callable[[KernelWorld, Call], _Asked]]] = {
     "socket": _socket,
     "bind": _bind,

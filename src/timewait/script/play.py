@@ -507,10 +507,10 @@ class _Player:
         A kernel marks with PSH, besides the end of a write, wherever its congestion control and offload end a run of
         text: that is no failure where the script has none.
         """
-        if not self.world.virtual and live.segment.payload and "P" not in packet.flags:
-            live = live._replace(segment=live.segment._replace(flags=live.segment.flags & ~PSH))
         if 0 < packet.length < len(live.segment.payload) and not self.world.virtual:
             return self.cut(live, packet.length, "P" in packet.flags, time)
+        if not self.world.virtual and live.segment.payload and "P" not in packet.flags:
+            live = live._replace(segment=live.segment._replace(flags=live.segment.flags & ~PSH))
         largest = min(flow.peer_mss, self.script.options.mtu - (40 if len(live.segment.source) == 4 else 60))
         while largest < packet.length and len(live.segment.payload) < packet.length:
             seen = self.next(self.world.now())
