@@ -2,13 +2,12 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from needs import ordinary_user, require_namespaces
+from needs import OrdinaryUser, require_namespaces
 from timewait.cli.doctor import Asked, plain
 from timewait.host.limits import Limits
 from timewait.host.snapshot_file import from_text
@@ -221,9 +220,8 @@ def test_bad_input_is_two_lines_and_no_traceback(arguments: list[str], words: st
     assert "\nhint:  " in done.stderr
 
 
-def test_an_ordinary_user_gets_an_answer() -> None:
-    with tempfile.TemporaryDirectory(prefix="timewait-") as folder:  # pytest's own folders are open to one user only
-        done = ordinary_user(Path(folder)).run(["doctor"])
+def test_an_ordinary_user_gets_an_answer(somebody: OrdinaryUser) -> None:
+    done = somebody.run(["doctor"])
     assert done.returncode in (0, 1, 2), done.stderr
     assert " in TIME-WAIT (" in " ".join(done.stdout.split())
 

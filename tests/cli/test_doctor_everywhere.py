@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from needs import ordinary_user, require_namespaces
+from needs import OrdinaryUser, require_namespaces
 from timewait.errors import UnavailableError
 from timewait.host.finding import Finding, Severity
 from timewait.host.snapshot_file import from_text
@@ -126,9 +125,8 @@ def test_namespaces_of_one_container_stand_together_behind_the_worst_of_them() -
     assert text.endswith("missing namespace 7: gone\n5 network namespaces examined")
 
 
-def test_an_ordinary_user_sees_his_own_and_is_told_what_is_missing() -> None:
-    with tempfile.TemporaryDirectory(prefix="timewait-") as folder:
-        done = ordinary_user(Path(folder)).run(["doctor", "--netns", "all", "--json"])
+def test_an_ordinary_user_sees_his_own_and_is_told_what_is_missing(somebody: OrdinaryUser) -> None:
+    done = somebody.run(["doctor", "--netns", "all", "--json"])
     data = json.loads(done.stdout)
     assert done.returncode in (0, 1, 2), done.stderr
     assert inode(os.getpid()) in [each["inode"] for each in data["namespaces"]]

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from needs import ordinary_user, require_namespaces, require_tracing
+from needs import OrdinaryUser, require_namespaces, require_tracing
 from timewait.host.snapshot_file import anonymous, from_text
 from timewait.lab.kernel import KernelHost
 from troubles import SERVICE, narrow, spend
@@ -112,9 +111,8 @@ def children_of(pid: int) -> list[str]:
     return found
 
 
-def test_an_ordinary_user_is_told_that_it_needs_root() -> None:
-    with tempfile.TemporaryDirectory(prefix="timewait-") as folder:
-        done = ordinary_user(Path(folder)).run(["doctor", "--trace", "1"])
+def test_an_ordinary_user_is_told_that_it_needs_root(somebody: OrdinaryUser) -> None:
+    done = somebody.run(["doctor", "--trace", "1"])
     assert (done.returncode, done.stdout) == (69, "")
     first, hint = done.stderr.splitlines()
     assert first.startswith("error: ")

@@ -6,13 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from needs import ordinary_user, require_namespaces
+from needs import OrdinaryUser, require_namespaces
 from processes import children
 from timewait.cli.group import run
 from timewait.errors import Exit, UsageError
@@ -146,17 +145,15 @@ def test_both_worlds_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert sum("ENGINE LINUX" in line and "KERNEL" in line for line in shown) == 2
 
 
-def test_an_ordinary_user_can_compare() -> None:
+def test_an_ordinary_user_can_compare(somebody: OrdinaryUser) -> None:
     require_namespaces()
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
-        done = ordinary_user(Path(folder)).run(["lab", "compare", "--tag", "half-close"])
+    done = somebody.run(["lab", "compare", "--tag", "half-close"])
     assert (done.returncode, done.stderr) == (Exit.OK, "")
 
 
-def test_an_ordinary_users_kernel_is_recorded_too() -> None:
+def test_an_ordinary_users_kernel_is_recorded_too(somebody: OrdinaryUser) -> None:
     require_namespaces()
-    with tempfile.TemporaryDirectory() as folder:
-        done = ordinary_user(Path(folder)).run(["lab", "run", "half-close", "--world", "kernel", "--trace"])
+    done = somebody.run(["lab", "run", "half-close", "--world", "kernel", "--trace"])
     assert (done.returncode, done.stderr) == (Exit.OK, "")
     assert "FIN,ACK" in done.stdout
 

@@ -4,13 +4,10 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from needs import OrdinaryUser, missing, ordinary_user, require_namespaces
+from needs import OrdinaryUser, missing, require_namespaces
 from timewait.cli.group import run
 from timewait.errors import TimewaitError
 
@@ -181,12 +178,6 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stdout == "Will initiate server close\n"
     assert "Traceback" not in done.stderr
-
-
-@pytest.fixture(scope="module")
-def somebody() -> Iterator[OrdinaryUser]:
-    with tempfile.TemporaryDirectory(prefix="timewait-") as folder:  # pytest's own folders are open to one user only
-        yield ordinary_user(Path(folder))
 
 
 def test_an_ordinary_user_sees_the_same(somebody: OrdinaryUser) -> None:

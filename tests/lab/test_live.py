@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from needs import missing, ordinary_user, require_namespaces, require_tun
+from needs import OrdinaryUser, missing, require_namespaces, require_tun
 from timewait.clock import MS, SECOND
 from timewait.endpoint import Endpoint
 from timewait.lab import worlds
@@ -185,9 +185,9 @@ def test_a_pair_of_ethernet_devices_does_where_tun_does_not() -> None:
             assert hosts[1].receive(server).value.startswith(b"over Ethernet")
 
 
-def test_an_ordinary_user_has_the_network_too(tmp_path: Path) -> None:
+def test_an_ordinary_user_has_the_network_too(somebody: OrdinaryUser) -> None:
     require_namespaces()
-    done = ordinary_user(tmp_path).run(["lab", "run", "simultaneous-close", "--world", "kernel"])
+    done = somebody.run(["lab", "run", "simultaneous-close", "--world", "kernel"])
     if "may not make a network namespace" in done.stderr:
         missing(done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
