@@ -6,6 +6,7 @@ stand beside them.
 """
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -76,17 +77,18 @@ def main() -> None:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     print("segments a second between two kernels, plain, everything on one core")
-    best = 0.0
+    worst = math.inf
     for words, conditions, traced in (
         ("a perfect link", PERFECT, False),
         ("a delay of 1 ms", Conditions(delay=MS), False),
         ("a perfect link, recorded", PERFECT, True),
+        ("a delay of 1 ms, recorded", Conditions(delay=MS), True),
     ):
         rate = forwarded(conditions, traced=traced)
-        best = max(best, rate)
+        worst = min(worst, rate)
         print(f"  {words:<26}{rate:>12,.0f}")
-    print(f"  target                    {TARGET:>12,}" + ("" if best >= TARGET else "   MISSED"))
-    sys.exit(best < TARGET)
+    print(f"  target                    {TARGET:>12,}" + ("" if worst >= TARGET else "   MISSED"))
+    sys.exit(worst < TARGET)
 
 
 if __name__ == "__main__":

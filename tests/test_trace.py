@@ -8,8 +8,10 @@ import pytest
 from needs import require_program
 from timewait.clock import MS
 from timewait.sim import faults
-from timewait.trace import Fate, Trace
-from timewait.wire import packet, pcapng
+from timewait.trace import Called, Fate, Moved, Trace
+from timewait.wire import packet, pcapng, vnet
+from timewait.wire.segment import SYN, Segment
+from timewait.wire.unread import Unread
 from two_hosts import SERVER, TwoHosts
 
 
@@ -44,6 +46,32 @@ def test_lines_read_like_a_packet_trace_with_numbers_from_each_isn(hosts: TwoHos
         "  0.030  server           ESTABLISHED",
         "  0.030  client > server  PSH,ACK seq=1 ack=1 len=5  # lost on the way",
     ]
+
+
+@pytest.mark.parametrize("offload", [False, True])
+def test_an_unread_packet_becomes_one_segment_in_its_place(offload: bool) -> None:
+    segment = Segment(bytes([192, 0, 2, 1]), 40000, bytes([192, 0, 2, 2]), 80, 1, 0, SYN, 1000)
+    load = Unread(vnet.build(segment) if offload else packet.build(segment), offload)
+    assert load.size == 40
+    trace = Trace()
+    trace.moved(1, Fate.SENT, "a > b", "a", load)
+    trace.add(Called(2, "a", "connect()", "EAGAIN"))
+    assert trace.entries == [Moved(1, Fate.SENT, "a > b", "a", segment), Called(2, "a", "connect()", "EAGAIN")]
+    trace.moved(3, Fate.DELIVERED, "a > b", "b", load, "late")
+    trace.entries.append(Called(4, "b", "accept()", "3"))
+    assert trace.entries[2:] == [
+        Moved(3, Fate.DELIVERED, "a > b", "b", segment, "late"),
+        Called(4, "b", "accept()", "3"),
+    ]
+    assert len({id(each) for each in trace.segments(Fate.SENT, Fate.DELIVERED)}) == 1
+
+
+def test_what_holds_no_sound_segment_is_no_entry() -> None:
+    whole = packet.build(Segment(bytes(4), 1, bytes(4), 2, 3, 4, SYN, 5))
+    trace = Trace()
+    for data in (whole[:-1] + b"?", whole[:30], b"\x45", b"\x60" + bytes(39)):
+        trace.moved(0, Fate.SENT, "a > b", "a", Unread(data, offload=False))
+    assert trace.entries == []
 
 
 def test_a_wait_says_when_it_ends(hosts: TwoHosts) -> None:

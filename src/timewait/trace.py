@@ -16,6 +16,7 @@ from timewait.wire import packet
 from timewait.wire.pcapng import Writer
 from timewait.wire.segment import ACK, FIN, PSH, RST, SYN, URG, Segment
 from timewait.wire.seq import diff
+from timewait.wire.unread import Unread
 
 _FLAGS: Final = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (PSH, "PSH"), (URG, "URG"), (ACK, "ACK"))
 
@@ -71,21 +72,42 @@ class Called(NamedTuple):
 
 
 Entry: TypeAlias = Moved | Happened | Called
+# What a `Moved` will be made of.
+_Noted: TypeAlias = tuple[Instant, Fate, str, str, Segment | Unread, str]
 
 
 class Trace:
     """Entries in the order in which they happened.  `names`: packed address -> host, for printing.
 
+    What moved is noted as it came; packets are read, and entries made of them, when somebody looks.
+
     `epoch`: what has to be added to a time for nanoseconds since 1970; 0 where time is virtual.
     """
 
-    __slots__ = ("entries", "epoch", "names", "zero")
+    __slots__ = ("_entries", "_noted", "epoch", "names", "zero")
 
     def __init__(self, zero: Instant = 0) -> None:
-        self.entries: list[Entry] = []
+        self._entries: list[Entry] = []
+        self._noted: list[Happened | Called | _Noted] = []
         self.names: dict[bytes, str] = {}
         self.zero = zero
         self.epoch: Duration = 0
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries so far; more may be appended."""
+        if noted := self._noted:
+            self._noted = []
+            self._entries.extend(_entries(noted))
+        return self._entries
+
+    def add(self, entry: Happened | Called) -> None:
+        """Add what did not move."""
+        self._noted.append(entry)
+
+    def moved(self, time: Instant, fate: Fate, link: str, host: str, load: Segment | Unread, note: str = "") -> None:
+        """Add a `Moved`.  A packet that turns out to hold no TCP segment is none."""
+        self._noted.append((time, fate, link, host, load, note))
 
     def segments(self, *fates: Fate) -> list[Segment]:
         """Return the segments that met one of these fates; those that a stack sent where none is given."""
@@ -145,6 +167,20 @@ class Trace:
                 words = []  # the sender's host does not know what becomes of it
             comment = "; ".join(word for word in words if word)
             writer.write(entry.time + self.epoch, packet.build(entry.segment), numbers[name], comment)
+
+
+def _entries(noted: list[Happened | Called | _Noted]) -> Iterator[Entry]:
+    """Make entries of what was noted, which is used up: nothing is kept twice."""
+    noted.reverse()
+    while noted:
+        each = noted.pop()
+        if isinstance(each, Happened | Called):
+            yield each
+            continue
+        time, fate, link, host, load, note = each
+        segment = load.segment if isinstance(load, Unread) else load
+        if segment is not None:
+            yield Moved(time, fate, link, host, segment, note)
 
 
 def flag_names(flags: int) -> str:

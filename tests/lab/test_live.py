@@ -156,6 +156,38 @@ def test_without_a_trace_packets_are_passed_on_unread(monkeypatch: pytest.Monkey
             assert both["client"].connect(both.at("server", 80)).ok
 
 
+@pytest.mark.parametrize("conditions", [PERFECT, Conditions(delay=MS)])
+def test_with_a_trace_packets_are_read_when_somebody_looks(
+    monkeypatch: pytest.MonkeyPatch, conditions: Conditions
+) -> None:
+    with stage() as both:
+        both.conditions("client", "server", conditions)
+        with monkeypatch.context() as unreadable:
+            unreadable.setattr(packet, "parse", None)
+            both["server"].listen(both.at("server", 80))
+            assert both["client"].connect(both.at("server", 80)).ok
+        assert both.until(lambda: len(both.trace.segments(Fate.DELIVERED)) == 3)
+        moved = [each for each in both.trace.entries if isinstance(each, Moved)]
+        sent, arrived = ([each for each in moved if each.fate is fate] for fate in (Fate.SENT, Fate.DELIVERED))
+        assert [each.segment.flags for each in sent] == [SYN, SYN | ACK, ACK]
+        assert [each.host for each in arrived] == ["server", "client", "server"]
+        for leaves, comes in zip(sent, arrived, strict=True):
+            assert leaves.segment is comes.segment
+            assert conditions.delay <= comes.time - leaves.time < SECOND
+
+
+def test_what_is_larger_than_the_link_takes_is_lost_and_recorded() -> None:
+    with stage() as both:
+        both.conditions("client", "server", Conditions(mtu=100))
+        both["server"].listen(both.at("server", 80))
+        pair = both["client"].connect(both.at("server", 80)).value
+        both["client"].send(pair, bytes(200))
+        assert both.until(lambda: bool(both.trace.segments(Fate.LOST)))
+        lost = next(each for each in both.trace.sent() if each.fate is Fate.LOST)
+        assert lost.note == "larger than the MTU of 100"
+        assert len(lost.segment.payload) == 200
+
+
 def test_a_waiting_call_of_an_engine_on_a_live_network_can_be_interrupted() -> None:
     with stage(BRIDGE, "client") as both:
         threading.Timer(0.1, both["client"].interrupt).start()  # type: ignore[attr-defined]

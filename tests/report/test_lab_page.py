@@ -67,7 +67,7 @@ def test_hostile_words_stay_words() -> None:
     for words in HOSTILE:
         found = result("half-close")
         trace = Trace()
-        trace.entries = [replace_words(entry, words) for entry in (found.trace or trace).entries]
+        trace.entries[:] = [replace_words(entry, words) for entry in (found.trace or trace).entries]
         hostile = found._replace(
             trace=trace,
             observations=(observed(words, words, rfc(words, words)),),

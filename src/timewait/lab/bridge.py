@@ -108,4 +108,4 @@ class Bridge:
 
     def _record(self, event: Event) -> None:
         if self.network.trace is not None and isinstance(event, RECORDED):
-            self.network.trace.entries.append(Happened(self.network.now, self.engine.name, event))
+            self.network.trace.add(Happened(self.network.now, self.engine.name, event))

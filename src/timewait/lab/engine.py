@@ -135,7 +135,7 @@ class EngineHost:
             if name in ("connect", "accept") and not error:
                 connection = self._ends(value)
             called = Called(self.network.now, self.node.name, text, error or done, connection)
-            self.network.trace.entries.append(called)
+            self.network.trace.add(called)
         return Outcome(None if error else value, name if error else "", error, began, self.network.now)
 
     def _ends(self, about: int | FourTuple) -> FourTuple | None:

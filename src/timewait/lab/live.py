@@ -1,8 +1,8 @@
 """`LiveNetwork`: the one network in real time, with kernels at some of its ends.
 
 A kernel's end is a `Port`: a device (`system.tun`) whose other end is in the kernel's namespace.  One thread reads the
-devices, puts what comes on the links, and sleeps until a device has something or something is due.  A packet that no
-fault and no trace wants to see is passed on unread.
+devices, puts what comes on the links, and sleeps until a device has something or something is due.  Between two
+kernels a packet that no fault wants to see is passed on unread; the trace keeps its bytes, and reads them later.
 """
 
 import os
@@ -16,10 +16,11 @@ from timewait.lab import wrapping
 from timewait.lab.host import InterruptedCallError
 from timewait.sim.link import Link, Load
 from timewait.sim.network import End, Network, Node
-from timewait.trace import Fate, Moved
+from timewait.trace import Fate
 from timewait.wire import packet, vnet
 from timewait.wire.errors import WireError
 from timewait.wire.segment import Segment
+from timewait.wire.unread import Unread
 
 # Packets taken in before timers and callers have their turn.
 BATCH: Final = 64
@@ -69,7 +70,9 @@ class Port(End):
         self.waiting.append(segment)
 
     def pass_on(self, data: bytes) -> None:
-        """Hand the kernel a packet as it stands."""
+        """Hand the kernel a packet as it stands, after all that arrived before."""
+        if self.waiting:
+            self.flush()
         self.sent += 1
         if not self.device.send(data):
             self.refused += 1
@@ -213,29 +216,42 @@ class LiveNetwork(Network):
         if link is None:
             return  # to nobody here: multicast, or an address that no end has
         far = self.ends[link.far]
-        alike = isinstance(far, Port) and far.device.offload is port.device.offload
-        if self.trace is None and link.plain:
-            if alike:
-                far.pass_on(data)  # type: ignore[attr-defined]
-            else:
-                self._take_in(port, far, data)
+        if isinstance(far, Port) and far.device.offload is port.device.offload:
+            self._forward(port, link, far, data)
             return
-        if alike and self.trace is None and not link.faults:
-            self._carry(link, data)
+        if self.trace is None and link.plain:
+            self._take_in(port, far, data)
             return
         try:
             segment = port.parse(data)
         except WireError:
-            if alike:
-                self._carry(link, data)
-            else:
-                self._take_in(port, far, data)
+            self._take_in(port, far, data)
             return
         self.send(port, segment)
 
-    def _carry(self, link: Link, data: bytes) -> None:
-        for at, load in link.carry(data, self.clock()).arrivals:
-            self._push(at, link, load)
+    def _forward(self, port: Port, link: Link, far: Port, data: bytes) -> None:
+        """Carry a packet from kernel to kernel: at once, or by the heap; read only if a fault may single it out."""
+        trace = self.trace
+        plain = link.plain
+        if plain and trace is None:
+            far.pass_on(data)
+            return
+        load = Unread(data, port.device.offload)
+        if link.faults and (segment := load.segment) is not None:
+            self.send(port, segment)
+            return
+        now = self.clock()
+        first = not self._heap or self._heap[0][0] > now
+        if plain and first and trace is not None and len(data) <= link.conditions.mtu:
+            trace.moved(now, Fate.SENT, link.name, port.name, load)
+            trace.moved(now, Fate.DELIVERED, link.name, far.name, load)
+            far.pass_on(data)
+            return
+        carried = link.carry(load, now)
+        if trace is not None:
+            trace.moved(now, carried.fate, link.name, port.name, load, carried.note)
+        for at, each in carried.arrivals:
+            self._push(at, link, each)
 
     def _take_in(self, port: Port, far: End, data: bytes) -> None:
         """Let an end of ours take a packet: a segment, or an ICMP error about one of its connections."""
@@ -266,14 +282,14 @@ class LiveNetwork(Network):
         if late > TOLERANCE:
             self.lateness = Lateness(self.lateness.deliveries + 1, max(self.lateness.worst, late))
         end = self.ends[link.far]
-        if isinstance(load, bytes):
-            assert isinstance(end, Port)
-            end.pass_on(load)
-            return
         if self.trace is not None:
             note = f"late by {readable(late)}" if late > TOLERANCE else ""
-            self.trace.entries.append(Moved(now, Fate.DELIVERED, link.name, end.name, load, note))
-        end.arrive(self, load)
+            self.trace.moved(now, Fate.DELIVERED, link.name, end.name, load, note)
+        if isinstance(load, Unread):
+            assert isinstance(end, Port)
+            end.pass_on(load.data)
+        else:
+            end.arrive(self, load)
 
 
 def _destination(data: bytes, offload: bool) -> bytes:

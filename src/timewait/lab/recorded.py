@@ -20,7 +20,7 @@ from timewait.system.socket_table import Socket
 from timewait.system.tap import Tap
 from timewait.tcp.events import Entered, FourTuple
 from timewait.tcp.states import State
-from timewait.trace import Called, Fate, Happened, Moved, Trace
+from timewait.trace import Called, Fate, Happened, Trace
 from timewait.wire import packet
 from timewait.wire.errors import WireError
 
@@ -76,7 +76,7 @@ class RecordedHost(KernelHost):
         elif operation in _CALLS:
             text = f"{_CALLS[operation]}({_about(arguments)})"
             ends = self._ends_of(operation, arguments, answer)
-            trace.entries.append(Called(time.monotonic_ns(), self.name, text, _result(answer), ends))
+            trace.add(Called(time.monotonic_ns(), self.name, text, _result(answer), ends))
             if len(self._known) <= _MOST_SOCKETS:
                 self.look()
         return answer
@@ -130,9 +130,9 @@ class RecordedHost(KernelHost):
             anew = state is State.TIME_WAIT and until is not None and ends is not None and until - ends > _ANEW
             if before is not state or anew:
                 found[name] = state, until
-                trace.entries.append(Happened(now, self.name, Entered(name, state, until)))
+                trace.add(Happened(now, self.name, Entered(name, state, until)))
         for name in self._known.keys() - found.keys():
-            trace.entries.append(Happened(now, self.name, Entered(name, State.CLOSED)))
+            trace.add(Happened(now, self.name, Entered(name, State.CLOSED)))
         self._known = found
 
 
@@ -171,7 +171,7 @@ class LoopbackHost(RecordedHost):
 
     def listened(self) -> None:
         """Write down what passed over loopback: each segment left and came at once."""
-        entries, epoch, link = self._trace.entries, self._trace.epoch, f"{self.name} > {self.name}"
+        trace, epoch, link = self._trace, self._trace.epoch, f"{self.name} > {self.name}"
         for when, data in self._tap.take() if self._tap is not None else ():
             try:
                 segment = packet.parse(data, verify=False)  # loopback leaves checksums out
@@ -179,8 +179,8 @@ class LoopbackHost(RecordedHost):
                 continue  # not TCP: answers of ICMP, neighbour discovery
             if len(segment.payload) > _KEPT:
                 segment = segment._replace(payload=_zeros(len(segment.payload)))
-            entries.append(Moved(when - epoch, Fate.SENT, link, self.name, segment))
-            entries.append(Moved(when - epoch, Fate.DELIVERED, link, self.name, segment))
+            trace.moved(when - epoch, Fate.SENT, link, self.name, segment)
+            trace.moved(when - epoch, Fate.DELIVERED, link, self.name, segment)
 
 
 @cache

@@ -12,9 +12,10 @@ from timewait.sim.faults import Act, Fault
 from timewait.trace import Fate
 from timewait.wire import packet
 from timewait.wire.segment import Segment
+from timewait.wire.unread import Unread
 
 # What travels: a segment, or in real time a packet as it came, where nobody has to look into it.
-Load: TypeAlias = Segment | bytes
+Load: TypeAlias = Segment | Unread
 
 # More than any IP and TCP headers with all their options (60 + 60): below, a segment's size need not be summed up.
 _HEADERS = 120
@@ -80,11 +81,11 @@ class Link:
         return self.conditions is PERFECT and not self.faults
 
     def carry(self, load: Load, now: Instant) -> Carried:
-        """Put a segment on the link; a bare packet travels too, and is picked by no fault."""
+        """Put a segment on the link; an unread packet travels too, and is picked by no fault."""
         conditions = self.conditions
         if _at_most(load) > conditions.mtu and _size(load) > conditions.mtu:
             return Carried(Fate.LOST, f"larger than the MTU of {conditions.mtu}", too_large=True)
-        if not isinstance(load, bytes):
+        if not isinstance(load, Unread):
             for fault in self.faults:
                 if fault.hit(load):
                     return self._befall(fault, load, now)
@@ -132,9 +133,9 @@ class Link:
 
 def _at_most(load: Load) -> int:
     """Return a size that this is not above, found quickly."""
-    return len(load) if isinstance(load, bytes) else len(load.payload) + _HEADERS
+    return load.size if isinstance(load, Unread) else len(load.payload) + _HEADERS
 
 
 def _size(load: Load) -> int:
     """Return how many octets of IP this is."""
-    return len(load if isinstance(load, bytes) else packet.build(load))
+    return load.size if isinstance(load, Unread) else len(packet.build(load))

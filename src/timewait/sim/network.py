@@ -19,8 +19,9 @@ from timewait.tcp.events import Dropped, Entered, Event, Failed, Send
 from timewait.tcp.icmp import IcmpError
 from timewait.tcp.profile import Profile
 from timewait.tcp.stack import Stack
-from timewait.trace import Fate, Happened, Moved, Trace
+from timewait.trace import Fate, Happened, Trace
 from timewait.wire.segment import Segment
+from timewait.wire.unread import Unread
 
 # The largest packet IP has: what a host can send itself.
 _LOOPBACK_MTU = 65535
@@ -183,7 +184,7 @@ class Network:
                 self.send(node, event.segment)
                 continue
             if trace is not None and isinstance(event, RECORDED):
-                trace.entries.append(Happened(self.now, node.name, event))
+                trace.add(Happened(self.now, node.name, event))
             if node.watch is not None:
                 node.watch(event, self.now)
         self.arm(node)
@@ -194,11 +195,11 @@ class Network:
         if link is None:
             if self.trace is not None:
                 note = "there is no way to this address"
-                self.trace.entries.append(Moved(self.now, Fate.LOST, end.name, end.name, segment, note))
+                self.trace.moved(self.now, Fate.LOST, end.name, end.name, segment, note)
             return
         carried = link.carry(segment, self.now)
         if self.trace is not None:
-            self.trace.entries.append(Moved(self.now, carried.fate, link.name, end.name, segment, carried.note))
+            self.trace.moved(self.now, carried.fate, link.name, end.name, segment, carried.note)
         for time, what in carried.arrivals:
             self._push(time, link, what)
         if carried.too_large and isinstance(end, Node):
@@ -215,7 +216,7 @@ class Network:
             link = None
         name = link.name if link else f"> {far.name}"
         if self.trace is not None:
-            self.trace.entries.append(Moved(self.now, fate, name, source.name if source else "", segment, note))
+            self.trace.moved(self.now, fate, name, source.name if source else "", segment, note)
         self._push(self.now, link or Link(name, far.name, Random(0)), segment)
 
     def replay(self, segment: Segment, *, to: End | None = None) -> None:
@@ -306,8 +307,8 @@ class Network:
 
     def _deliver(self, link: Link, load: Load, due: Instant) -> None:
         """Let a segment arrive at the end of a link."""
-        assert not isinstance(load, bytes)
+        assert not isinstance(load, Unread)
         end = self.ends[link.far]
         if self.trace is not None:
-            self.trace.entries.append(Moved(self.now, Fate.DELIVERED, link.name, end.name, load))
+            self.trace.moved(self.now, Fate.DELIVERED, link.name, end.name, load)
         end.arrive(self, load)
