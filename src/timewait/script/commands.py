@@ -13,9 +13,9 @@ from ipaddress import ip_address
 from pathlib import Path, PurePath
 from typing import Final
 
-from timewait.script.engine_calls import Host, Process
 from timewait.script.host_settings import AGREES, COMPUTED, SPELLED
 from timewait.script.pattern import Pattern, PatternError
+from timewait.script.process import Host, Process
 from timewait.script.world import CommandResult, UnknownCommandError
 from timewait.tcp import calls, settings
 from timewait.tcp.events import Errno, Events, FourTuple

@@ -11,10 +11,10 @@ from typing import Final
 
 from timewait.clock import SECOND, Duration, Instant
 from timewait.errors import TimewaitError
-from timewait.script import tcp_info
+from timewait.script import engine_calls, tcp_info
 from timewait.script.addresses import addresses_of, mtu_of
 from timewait.script.commands import Commands
-from timewait.script.engine_calls import Answer, Job, Process
+from timewait.script.process import Answer, Job, Process
 from timewait.script.syntax import Call, Script
 from timewait.script.world import CommandResult, Returned, Seen, UnknownCallError
 from timewait.tcp import profiles
@@ -175,7 +175,7 @@ class EngineWorld:
         """Make a call; None if it did not return at once: `finish` has its end.  See `world.World.call`."""
         if self._job is not None:
             raise UnknownCallError("a call is made while another still blocks")
-        job = self.process.start(call)
+        job = engine_calls.start(self.process, call)
         began = self.now()
         answer = job.attempt()
         if answer is None and not job.blocks:

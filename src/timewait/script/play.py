@@ -9,7 +9,7 @@ from typing import Final
 
 from timewait.clock import MS, SECOND, Duration
 from timewait.errors import UsageError
-from timewait.script import assertions, matching
+from timewait.script import assertions, matching, offload
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
 from timewait.script.matching import GIVEN_BACK, NOT_ACCEPTED, Flow, PacketError, Phase
 from timewait.script.mistake import MistakeError, ScriptError
@@ -517,10 +517,10 @@ class _Player:
             if seen is None:
                 break
             following = matching.read(seen.packet)
-            both = matching.joined(live, following)
+            both = offload.joined(live, following)
             if both is not None and len(both.segment.payload) > packet.length and not self.world.virtual:
                 missing = packet.length - len(live.segment.payload)
-                both = matching.joined(live, self.cut(following, missing, "P" in packet.flags, seen.time))
+                both = offload.joined(live, self.cut(following, missing, "P" in packet.flags, seen.time))
             elif both is None or len(both.segment.payload) > packet.length:
                 self.waiting.appendleft(seen)
                 break
@@ -538,7 +538,7 @@ class _Player:
 
         Where offload ends a long packet is no matter of the connection's either.
         """
-        first, rest = matching.cut(live, size, push)
+        first, rest = offload.cut(live, size, push)
         self.rest = Seen(time, rest)
         self.waiting.appendleft(self.rest)
         return first
