@@ -103,6 +103,7 @@ class LiveNetwork(Network):
         self.clock = clock
         self.lateness = Lateness()
         self._ports: list[Port] = []
+        self._unarmed: dict[Node, None] = {}  # a set in order
         self._interrupted = False
         self._wake = os.eventfd(0, _EVENTFD)
         self._watched: list[int] = [self._wake]
@@ -204,9 +205,17 @@ class LiveNetwork(Network):
         self._flush()
         return total
 
+    def arm(self, node: Node) -> None:
+        """See `Network.arm`; once for all that a batch of packets did."""
+        self._unarmed[node] = None
+
     def _flush(self) -> None:
         for port in self._ports:
             port.flush()
+        if self._unarmed:
+            for node in self._unarmed:
+                super().arm(node)
+            self._unarmed.clear()
 
     # -- packets ---------------------------------------------------------------------------------------------------
 

@@ -260,7 +260,13 @@ class Core:
             self._retire(conn, now, out)
         else:
             armed = conn.armed
-            if conn.resend_at < armed or conn.ack_at < armed or conn.deadline < armed:
+            if (
+                conn.resend_at < armed
+                or conn.ack_at < armed
+                or conn.keep_at < armed
+                or conn.end_at < armed
+                or conn.linger_at < armed
+            ):
                 self.arm(conn)
 
     def arm(self, conn: Connection) -> None:
