@@ -5,6 +5,7 @@ ones may be missed; a time is that of the look.
 """
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from ipaddress import ip_address
@@ -17,13 +18,15 @@ from timewait.lab.kernel import KernelHost
 from timewait.system.agent import Answer
 from timewait.system.sock_diag import ALL_STATES
 from timewait.system.socket_table import Socket
-from timewait.system.tap import Tap
+from timewait.system.tap import Heard, Tap
 from timewait.tcp.events import Entered, FourTuple
 from timewait.tcp.states import State
 from timewait.trace import Called, Fate, Happened, Trace
 from timewait.wire import packet
 from timewait.wire.errors import WireError
 
+# A packet is later than the look that finds it by less than this, unless somebody sets the clock.
+_MEANWHILE: Final = 10 * MS
 _STATES: Final = {str(state): state for state in State}
 # The system call of each operation that is one.
 _CALLS: Final = {
@@ -62,8 +65,9 @@ class RecordedHost(KernelHost):
         """What to write into."""
         return None
 
-    def listened(self) -> None:
-        """Write down what passed since the last time, where that is this host's to do."""
+    def listened(self) -> Instant:
+        """Write down what passed since the last time, where that is this host's to do; return up to when."""
+        return time.monotonic_ns()
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
         answer = super()._ask(operation, **arguments)
@@ -72,11 +76,11 @@ class RecordedHost(KernelHost):
             return answer
         self.listened()
         if operation == "sockets" and not arguments["local_port"] and not arguments["peer_port"]:
-            self._note(trace, answer)
+            self._note(trace, answer, self.listened())
         elif operation in _CALLS:
             text = f"{_CALLS[operation]}({_about(arguments)})"
             ends = self._ends_of(operation, arguments, answer)
-            trace.add(Called(time.monotonic_ns(), self.name, text, _result(answer), ends))
+            trace.add(Called(self.listened(), self.name, text, _result(answer), ends))
             if len(self._known) <= _MOST_SOCKETS:
                 self.look()
         return answer
@@ -107,8 +111,7 @@ class RecordedHost(KernelHost):
         """Record what states the connections are in, where they changed."""
         if self.trace is not None:
             rows = super()._ask("sockets", mask=ALL_STATES, local_port=0, peer_port=0)
-            self.listened()  # what passed meanwhile comes first
-            self._note(self.trace, rows)
+            self._note(self.trace, rows, self.listened())  # what passed meanwhile comes first
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
         """See `Host.sockets`; a look that is recorded."""
@@ -117,8 +120,7 @@ class RecordedHost(KernelHost):
         found = super().sockets()
         return [row for row in found if local_port in (0, row.local.port) and peer_port in (0, row.peer.port)]
 
-    def _note(self, trace: Trace, rows: Sequence[Socket]) -> None:
-        now = time.monotonic_ns()
+    def _note(self, trace: Trace, rows: Sequence[Socket], now: Instant) -> None:
         found = {}
         for row in rows:
             if row.state == "LISTEN":
@@ -144,6 +146,7 @@ class LoopbackHost(RecordedHost):
     def __init__(self, name: str) -> None:
         """Start the host and listen.  Raises `UnavailableError` where this user may not."""
         super().__init__(name)
+        self._heard: deque[Heard] = deque()
         self._trace = Trace(time.monotonic_ns())
         self._trace.epoch = time.time_ns() - time.monotonic_ns()
         try:
@@ -169,10 +172,13 @@ class LoopbackHost(RecordedHost):
             self._tap = None
         super().end()
 
-    def listened(self) -> None:
-        """Write down what passed over loopback: each segment left and came at once."""
+    def listened(self) -> Instant:
+        """Write down what passed over loopback: each segment left and came at once.  What comes after waits."""
+        until = super().listened()
         trace, epoch, link = self._trace, self._trace.epoch, f"{self.name} > {self.name}"
-        for when, data in self._tap.take() if self._tap is not None else ():
+        self._heard.extend(self._tap.take() if self._tap is not None else ())
+        while self._heard and not 0 < self._heard[0].time - epoch - until < _MEANWHILE:
+            when, data = self._heard.popleft()
             try:
                 segment = packet.parse(data, verify=False)  # loopback leaves checksums out
             except WireError:
@@ -181,6 +187,7 @@ class LoopbackHost(RecordedHost):
                 segment = segment._replace(payload=_zeros(len(segment.payload)))
             trace.moved(when - epoch, Fate.SENT, link, self.name, segment)
             trace.moved(when - epoch, Fate.DELIVERED, link, self.name, segment)
+        return until
 
 
 @cache
