@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from needs import OrdinaryUser, require_namespaces
+from needs import OrdinaryUser, require_namespaces, require_tun
 from processes import children
 from timewait.cli.group import run
 from timewait.errors import Exit, UsageError
@@ -120,6 +120,7 @@ def test_a_kernels_loopback_is_recorded(tmp_path: Path, capsys: pytest.CaptureFi
         (["run"], "NAME"),
         (["list", "--tag", "nonsense"], "nonsense"),
         (["compare", "--tag", "nonsense"], "nonsense"),
+        (["compare", "--tag", "half-open", "--world", "bridge"], "bridge"),
     ],
 )
 def test_what_cannot_be_meant_is_said(arguments: list[str], words: str) -> None:
@@ -136,6 +137,22 @@ def test_the_worlds_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(re.fullmatch(r"(\d+) of \1 cells agree", line) for line in shown)
     shown = lines(capsys, "compare", "--tag", "half-open", "--profile", "freebsd", status=Exit.FAILED)
     assert "  engine   EADDRINUSE" in shown
+
+
+def test_across_a_bridge_it_is_compared_too(capsys: pytest.CaptureFixture[str]) -> None:
+    require_tun()
+    shown = lines(capsys, "compare", "--tag", "retransmission")
+    assert max(map(len, shown)) <= 80
+    assert shown[0].split()[4:] == ["KERNEL", "ENGINE", "SERVER", "CLIENT"]
+    ends = {line.split()[0]: line.split()[-2:] for line in shown[1:3]}
+    assert ends == {"fin-before-ours-left": ["-", "-"], "lost-fin": ["6/6", "6/6"]}
+    # Its tail loss probe makes the kernel send one FIN more, wherever the kernel is the client.
+    assert any(re.fullmatch(r"  bridge +\d \(client\); \d \(server\)", line) for line in shown)
+    run(["lab", "compare", "--tag", "retransmission", "--world", "bridge", "--json"])
+    (alone,) = json.loads(capsys.readouterr().out)["scenarios"]
+    assert (alone["scenario"], alone["engine"], sorted(alone["bridge"])) == ("lost-fin", None, ["client", "server"])
+    (differs,) = [cell for cell in alone["cells"] if not cell["agrees"]]
+    assert (differs["kernel"], differs["engine"]) == (differs["bridge"]["server"], None)
 
 
 def test_both_worlds_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,8 @@ def test_what_the_commands_print_keeps_to_the_schemas() -> None:
         ("lab", "show", "fin-timeout"),
         ("lab", "run", "half-close", "lost-last-ack", "cost-of-connect"),
         ("lab", "compare", "--tag", "half-close"),
+        ("lab", "compare", "--tag", "retransmission"),
+        ("lab", "compare", "--tag", "retransmission", "--world", "bridge"),
         ("claims", "5", "16.1"),
     ],
 )

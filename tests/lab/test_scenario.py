@@ -39,7 +39,7 @@ def agreement(one: Value, other: Value, known: tuple[Known, ...] = (), within: W
         seen = observed("what", value, within=within)
         trial = Trial(scenario(known=known), {}, ENGINE)
         results.append(Result(trial, circumstances, (seen,), None, 0))
-    return Agreement(*results)
+    return Agreement(tuple(results))
 
 
 def test_parameters_are_as_given_or_by_default() -> None:
@@ -77,6 +77,17 @@ def test_two_worlds_agree_within_the_tolerance() -> None:
     assert not agreement(10, 15, within=within).cells[0].agrees
     assert not agreement(10, 11).cells[0].agrees
     assert not agreement("ok", "ECONNRESET").explained
+
+
+def test_every_world_is_held_to_the_first_and_one_that_broke_is_left_out() -> None:
+    kernel, other = agreement(1, 1).results
+    astray = agreement(2, 2).results[1]
+    assert [cell.agrees for cell in Agreement((kernel, other, other)).cells] == [True]
+    assert [cell.agrees for cell in Agreement((kernel, other, astray)).cells] == [False]
+    broken = Result(other.trial, {}, (), ValueError(), 0)
+    agrees = Agreement((kernel, broken, other))
+    assert ([cell.agrees for cell in agrees.cells], agrees.explained) == ([True], False)
+    assert Agreement((kernel, broken)).cells == []
 
 
 def test_a_difference_that_is_listed_for_this_kernel_is_explained() -> None:

@@ -1,6 +1,7 @@
 """`timewait lab`: the catalogue of scenarios; each run in every world, and the worlds compared."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from timewait.cli.states import width
 from timewait.errors import Exit, UsageError
 from timewait.lab import catalog
 from timewait.lab.behaviours import BEHAVIOURS, SUBJECTS
-from timewait.lab.scenario import ENGINE, KERNEL, LINUX, WORLDS, Scenario, tagged
+from timewait.lab.scenario import BRIDGE, ENGINE, KERNEL, LINUX, WORLDS, Scenario, tagged
 
 if TYPE_CHECKING:
     from timewait.lab.trial import Result, Trial, Trials
@@ -49,6 +50,7 @@ _COMPARE_EPILOG = """\b
 Examples:
   timewait lab compare                  every scenario, the kernel against profile linux
   timewait lab compare --tag close
+  timewait lab compare --world bridge   the engine at one end, the kernel at the other
   timewait lab compare --profile freebsd --tag reuse
 
 \b
@@ -180,28 +182,43 @@ def run(
 
 @lab.command(epilog=_COMPARE_EPILOG)
 @_TAG
+@click.option(
+    "--world",
+    type=click.Choice([ENGINE, BRIDGE, "all"]),
+    default="all",
+    show_default=True,
+    help="What is held to the kernel: the engine alone, or across a bridge as each end in turn.",
+)
 @_PROFILE
 @_SEED
 @_JSON
-def compare(tag: str | None, profile: str, seed: int, as_json: bool) -> int:
-    """Run all in both worlds; show where they differ."""
+def compare(tag: str | None, world: str, profile: str, seed: int, as_json: bool) -> int:
+    """Run all in every world; show where they differ."""
     from timewait.lab.agreement import Agreement
     from timewait.lab.trial import Trials
     from timewait.report import lab as report
 
-    asked = [each for each in tagged(catalog.every(), tag) if {ENGINE, KERNEL} <= set(each.worlds)]
+    others = [each for each in (ENGINE, BRIDGE) if world in (each, "all")]
+    asked = [each for each in tagged(catalog.every(), tag) if KERNEL in each.worlds and {*others} & {*each.worlds}]
     if not asked:
-        raise UsageError(f"no scenario tagged {tag!r} can be shown by both worlds", "see lab list --tag")
-    trials: list[Trial] = []
-    for scenario in asked:
-        for world in (KERNEL, ENGINE):
-            trials += _trials(scenario, world, profile, seed, {})
-    results = _perform(Trials(), trials)
-    found = [Agreement(*results[at : at + 2]) for at in range(0, len(results), 2)]
-    if all(each.kernel.error for each in found) and (cannot := report.unavailable([each.kernel for each in found])):
+        those = f"scenario tagged {tag!r}" if tag else "scenario"
+        raise UsageError(f"no {those} can be shown by the kernel and the {' or the '.join(others)}", "see lab list")
+    trials = [
+        [
+            trial
+            for each in (KERNEL, *others)
+            if each in scenario.worlds
+            for trial in _trials(scenario, each, profile, seed, {})
+        ]
+        for scenario in asked
+    ]
+    results = iter(_perform(Trials(), [trial for those in trials for trial in those]))
+    found = [Agreement(tuple(islice(results, len(those)))) for those in trials]
+    kernels = [each.results[0] for each in found]
+    if all(result.error for result in kernels) and (cannot := report.unavailable(kernels)):
         raise cannot
     _print(report.agreement_data(found) if as_json else report.agreement_lines(found, width()))
-    fine = all(each.explained and not each.kernel.astray and not each.engine.astray for each in found)
+    fine = all(each.explained and not any(result.astray for result in each.results) for each in found)
     return Exit.OK if fine else Exit.FAILED
 
 

@@ -1,4 +1,4 @@
-"""Two worlds' observations of one scenario, side by side: each cell agrees, is known to differ, or wants explaining."""
+"""Worlds' observations of one scenario, side by side: each cell agrees, is known to differ, or wants explaining."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,17 +8,17 @@ from timewait.lab.trial import Result
 
 
 class Cell(NamedTuple):
-    """One observation in two worlds; None where that world did not make it."""
+    """One observation in every world that was compared, None where one did not make it; `known`: that they differ."""
 
     name: str
-    kernel: Observation | None
-    engine: Observation | None
+    seen: tuple[Observation | None, ...]
     known: Known | None
 
     @property
     def agrees(self) -> bool:
-        """Whether both saw the same, as near as the observation says."""
-        return self.kernel is not None and self.engine is not None and self.kernel.agrees(self.engine)
+        """Whether all saw the same as the first, as near as the observation says."""
+        first = self.seen[0]
+        return first is not None and all(each is not None and first.agrees(each) for each in self.seen)
 
     @property
     def unexplained(self) -> bool:
@@ -27,25 +27,29 @@ class Cell(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """One scenario in the kernel and the engine."""
+    """One scenario's results in the worlds that are compared: the first is the one that the others are held to."""
 
-    kernel: Result
-    engine: Result
+    results: tuple[Result, ...]
+
+    @property
+    def ran(self) -> tuple[Result, ...]:
+        """Those that could be carried through."""
+        return tuple(result for result in self.results if result.error is None)
 
     @property
     def cells(self) -> list[Cell]:
-        """Every observation that either world made, in order."""
-        return list(self._cells())
+        """Every observation that a world made, in order; none where there are no two worlds to compare."""
+        return list(self._cells()) if len(self.ran) > 1 else []
 
     def _cells(self) -> Iterator[Cell]:
-        seen = [{each.name: each for each in result.observations} for result in self]
-        scenario = self.kernel.trial.scenario
-        for name in dict.fromkeys([*seen[0], *seen[1]]):
-            known = scenario.known_difference(name, self.kernel.kernel)
-            yield Cell(name, seen[0].get(name), seen[1].get(name), known)
+        seen = [{each.name: each for each in result.observations} for result in self.ran]
+        scenario = self.ran[0].trial.scenario
+        kernel = next((result.kernel for result in self.ran if result.kernel), "")
+        for name in dict.fromkeys(name for one in seen for name in one):
+            known = scenario.known_difference(name, kernel)
+            yield Cell(name, tuple(one.get(name) for one in seen), known)
 
     @property
     def explained(self) -> bool:
-        """Whether both ran, no cell differs without a reason, and both saw what is foretold of them."""
-        ran = self.kernel.error is None and self.engine.error is None
-        return ran and not any(cell.unexplained for cell in self.cells)
+        """Whether all ran and no cell differs without a reason."""
+        return len(self.ran) == len(self.results) and not any(cell.unexplained for cell in self.cells)

@@ -1,4 +1,4 @@
-"""How scenarios, their results and the agreement of two worlds are shown: lines of text, or data for JSON."""
+"""How scenarios, their results and the agreement of worlds are shown: lines of text, or data for JSON."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,12 @@ from typing import Any, Final
 from timewait.clock import readable
 from timewait.errors import TimewaitError
 from timewait.lab.behaviours import BEHAVIOURS, SUBJECTS, Behaviour
-from timewait.lab.scenario import ENGINE, Foretold, Observation, Scenario, Value
+from timewait.lab.scenario import BRIDGE, ENGINE, KERNEL, Foretold, Observation, Scenario, Value
 from timewait.report.columns import table, wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from timewait.lab.agreement import Agreement
+    from timewait.lab.agreement import Agreement, Cell
     from timewait.lab.trial import Result
 
 SCHEMA_VERSION: Final = 1
@@ -20,6 +20,10 @@ _LABEL: Final = 11
 _NARROWEST: Final = 14
 # Worlds have a column each where two of these fit; else they are joined into one, which says where they differ.
 _WIDEST: Final = 16
+# What `compare` has a column for.  Of a bridge's ends with other names all are clients.
+_AT_SERVER: Final = "SERVER"
+_AT_CLIENT: Final = "CLIENT"
+_COLUMNS: Final = (KERNEL.upper(), ENGINE.upper(), _AT_SERVER, _AT_CLIENT)
 
 
 def value_text(value: Value, *, time: bool = False) -> str:
@@ -265,104 +269,124 @@ def results_data(results: "Sequence[Result]") -> dict[str, Any]:
 
 
 def agreement_lines(found: "Sequence[Agreement]", width: int) -> Iterator[str]:
-    """Yield the table of agreement, then each cell that differs with both observations."""
+    """Yield the table of agreement, then each cell that differs with what each world saw."""
+    first = [result for each in found for result in each.results]
+    columns = [head for head in _COLUMNS if any(_column(result) == head for result in first)]
     rows = []
     for each in found:
         cells = each.cells
         known = sum(cell.known is not None and not cell.agrees for cell in cells)
         rows.append(
             (
-                each.kernel.trial.scenario.name,
+                each.results[0].trial.scenario.name,
                 sum(cell.agrees for cell in cells),
                 sum(cell.unexplained for cell in cells) or "-",
                 known or "-",
-                _foretold_count(each.kernel),
-                _foretold_count(each.engine),
+                *(_foretold_count([one for one in each.results if _column(one) == head]) for head in columns),
             )
         )
-    engine = world_name(found[0].engine)
-    heads = ("SCENARIO", "AGREE", "DIFFER", "KNOWN", "KERNEL", engine.upper())
+    heads = ("SCENARIO", "AGREE", "DIFFER", "KNOWN", *columns)
     yield from table(heads, rows, right=heads[1:])
-    legend = f"kernel, {engine}: observations that came as foretold, of those of which a document foretells something"
-    yield from textwrap.wrap(legend, width)
+    yield from textwrap.wrap(_legend(columns, first[0].trial.profile), width)
     for each in found:
         yield from _differences(each, width)
-    agree = sum(cell.agrees for each in found for cell in each.cells)
-    total = sum(len(each.cells) for each in found)
+    cells = [cell for each in found for cell in each.cells]
     yield ""
-    yield f"{agree} of {total} cells agree"
-    circumstances = next((each.kernel.circumstances for each in found if each.kernel.circumstances), {})
+    yield f"{sum(cell.agrees for cell in cells)} of {len(cells)} cells agree"
+    circumstances = next((each.circumstances for each in first if "kernel" in each.circumstances), {})
     if circumstances:
         yield from _labelled("machine", f"{circumstances['kernel']}, {circumstances['stack']}", width)
 
 
-def _foretold_count(result: "Result") -> str:
-    if result.error is not None:
+def _column(result: "Result") -> str:
+    """Return the heading that a result is counted under: its world, or of a bridge which end is the engine."""
+    trial = result.trial
+    if trial.world != BRIDGE:
+        return trial.world.upper()
+    return _AT_SERVER if trial.engine == "server" else _AT_CLIENT
+
+
+def _legend(columns: Sequence[str], profile: str) -> str:
+    """Return what the numbers below the worlds' headings are."""
+    text = "below each world: observations that came as foretold, of those of which a document foretells something"
+    if ENGINE.upper() in columns:
+        text += f"; engine: {profile}"
+    if _AT_SERVER in columns or _AT_CLIENT in columns:
+        text += f"; server, client: across a bridge, the engine ({profile}) at that end and the kernel elsewhere"
+    return text
+
+
+def _foretold_count(results: "Sequence[Result]") -> str:
+    if any(result.error is not None for result in results):
         return "broken"
-    judged = [each.as_foretold(result.trial.stack) for each in result.observations]
+    judged = [each.as_foretold(result.trial.stack) for result in results for each in result.observations]
     told = [each for each in judged if each is not None]
-    return f"{sum(told)}/{len(told)}"
+    return f"{sum(told)}/{len(told)}" if results else "-"
 
 
 def _differences(agreement: "Agreement", width: int) -> Iterator[str]:
-    name = agreement.kernel.trial.scenario.name
-    for result in (agreement.kernel, agreement.engine):
-        if result.error is not None:
-            yield ""
-            yield from _labelled(name, "", width)
-            yield from _labelled(f"  {result.trial.world}", f"could not be carried through: {result.trouble}", width)
-    if agreement.kernel.error is not None or agreement.engine.error is not None:
-        return
+    name = agreement.results[0].trial.scenario.name
+    broken = [result for result in agreement.results if result.error is not None]
+    if broken:
+        yield ""
+        yield f"{name}:"
+    for result in broken:
+        end = f", engine at the {result.trial.engine}" if result.trial.engine else ""
+        yield from _labelled(f"  {result.trial.world}", f"could not be carried through{end}: {result.trouble}", width)
     for cell in agreement.cells:
-        astray = [
-            result.trial.world
-            for result, seen in ((agreement.kernel, cell.kernel), (agreement.engine, cell.engine))
-            if seen is not None and seen.as_foretold(result.trial.stack) is False
-        ]
+        seen = list(zip(agreement.ran, cell.seen, strict=True))
+        astray = any(each is not None and each.as_foretold(result.trial.stack) is False for result, each in seen)
         if cell.agrees and not astray:
             continue
         yield ""
         yield from textwrap.wrap(f"{name}: {cell.name}", width, subsequent_indent="  ", break_on_hyphens=False)
-        yield from _labelled("  kernel", _text(cell.kernel), width)
-        yield from _labelled("  engine", _text(cell.engine), width)
-        seen = cell.kernel or cell.engine
-        for foretold in seen.foretold if seen else ():
-            yield from _labelled("  foretold", _foretold_text_plain(seen, foretold), width)
+        for world in dict.fromkeys(result.trial.world for result in agreement.ran):
+            there = [(_text(each), result.trial.engine) for result, each in seen if result.trial.world == world]
+            yield from _labelled(f"  {world}", _joined(*zip(*there, strict=True)), width)
+        made = next(each for each in cell.seen if each is not None)
+        for foretold in made.foretold:
+            yield from _labelled("  foretold", _foretold_text_plain(made, foretold), width)
         if cell.known is not None:
             yield from _labelled("  known", f"{cell.known.why} ({cell.known.source})", width)
 
 
-def _foretold_text_plain(observation: Observation | None, foretold: Foretold) -> str:
+def _foretold_text_plain(observation: Observation, foretold: Foretold) -> str:
     whose = f"{foretold.stack}: " if foretold.stack else ""
-    time = observation is not None and observation.time
-    return f"{whose}{value_text(foretold.value, time=time)} ({foretold.source})"
+    return f"{whose}{value_text(foretold.value, time=observation.time)} ({foretold.source})"
 
 
 def agreement_data(found: "Sequence[Agreement]") -> dict[str, Any]:
-    """Return the agreement of two worlds as data for JSON."""
+    """Return the agreement of worlds as data for JSON."""
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "lab compare",
         "explained": all(each.explained for each in found),
         "scenarios": [
             {
-                "scenario": each.kernel.trial.scenario.name,
-                "cells": [
-                    {
-                        "observation": cell.name,
-                        "agrees": cell.agrees,
-                        "known": None if cell.known is None else cell.known._asdict(),
-                        "kernel": None if cell.kernel is None else cell.kernel.value,
-                        "engine": None if cell.engine is None else cell.engine.value,
-                    }
-                    for cell in each.cells
-                ],
-                "kernel": result_data(each.kernel),
-                "engine": result_data(each.engine),
+                "scenario": each.results[0].trial.scenario.name,
+                "cells": [_cell_data(cell, each) for cell in each.cells],
+                **_by_world([(result, result_data(result)) for result in each.results]),
             }
             for each in found
         ],
     }
+
+
+def _cell_data(cell: "Cell", agreement: "Agreement") -> dict[str, Any]:
+    values = [None if each is None else each.value for each in cell.seen]
+    return {
+        "observation": cell.name,
+        "agrees": cell.agrees,
+        "known": None if cell.known is None else cell.known._asdict(),
+        **_by_world(list(zip(agreement.ran, values, strict=True))),
+    }
+
+
+def _by_world(pairs: "Sequence[tuple[Result, Any]]") -> dict[str, Any]:
+    """Return what belongs to each result: the kernel's, the engine's, and the bridge's by the engine's end."""
+    of = {result.trial.world: value for result, value in pairs if not result.trial.engine}
+    bridge = {result.trial.engine: value for result, value in pairs if result.trial.engine}
+    return {KERNEL: of.get(KERNEL), ENGINE: of.get(ENGINE), BRIDGE: bridge}
 
 
 def unavailable(results: "Sequence[Result]") -> TimewaitError | None:
