@@ -1,14 +1,21 @@
 """What a scenario is: parameters read strictly, observations as near as they say, differences that are known."""
 
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from needs import require_namespaces
+from timewait.clock import SECOND
 from timewait.errors import UnavailableError, UsageError
-from timewait.lab import catalog
+from timewait.lab import catalog, trial
 from timewait.lab.agreement import Agreement
 from timewait.lab.scenario import (
     ENGINE,
+    KERNEL,
     Known,
     Observation,
     Parameter,
@@ -124,3 +131,28 @@ def test_scenarios_are_found_by_tag_and_by_name() -> None:
     assert "half-close" in error.value.hint
     with pytest.raises(UsageError):
         catalog.get("../reconnect")
+
+
+def test_ctrl_c_while_trials_are_handed_over_ends_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_namespaces()
+    waiting = threading.Event()
+
+    def run(stage: Stage, settings: Mapping[str, int]) -> list[Observation]:
+        waiting.set()
+        stage.host.wait(100 * SECOND)
+        return []
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *call: Any, **options: Any) -> Any:
+            if waiting.is_set():
+                raise KeyboardInterrupt
+            job = super().submit(*call, **options)
+            assert waiting.wait(60)
+            return job
+
+    monkeypatch.setattr(trial, "ThreadPoolExecutor", Interrupted)
+    asked = Trial(scenario()._replace(run=run), {}, KERNEL)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Trials().perform_all([asked, asked])
+    assert time.monotonic() - began < 60

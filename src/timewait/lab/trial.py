@@ -5,9 +5,9 @@ that says so; the others go on.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
@@ -161,15 +161,16 @@ class Trials:
         waiting.sort(key=lambda at: -trials[at].scenario.lasts)
         alone = [[at] for at in waiting if trials[at].scenario.alone]
         for together in ([at for at in waiting if [at] not in alone], *alone):
-            for at, result in self._side_by_side([(at, trials[at]) for at in together]):
-                found[at] = result
-                done(result)
+            with closing(self._side_by_side([(at, trials[at]) for at in together])) as results:
+                for at, result in results:
+                    found[at] = result
+                    done(result)
         return [found[at] for at in range(len(trials))]
 
-    def _side_by_side(self, trials: Sequence[tuple[int, Trial]]) -> Iterator[tuple[int, Result]]:
+    def _side_by_side(self, trials: Sequence[tuple[int, Trial]]) -> Generator[tuple[int, Result], None, None]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            jobs = {pool.submit(self._unless_stopped, trial): at for at, trial in trials}
-            try:
+            try:  # from the first submit() on: Ctrl-C may come while the others are still handed over
+                jobs = {pool.submit(self._unless_stopped, trial): at for at, trial in trials}
                 for job in as_completed(jobs):
                     yield jobs[job], job.result()
             except BaseException:
