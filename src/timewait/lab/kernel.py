@@ -112,15 +112,15 @@ class KernelHost:
         """Make the call under way, or else the next one, raise `InterruptedCallError`.  Safe in a signal handler."""
         self._interrupted = True
         try:
-            self._control.send(agent.CANCEL, socket.MSG_DONTWAIT)
+            self._control.send(b"%s%d" % (agent.CANCEL, self._number), socket.MSG_DONTWAIT)
         except OSError:
             return  # no agent, nothing to interrupt
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
+        self._number += 1  # before the look: whoever interrupts after it names this request, sent or not yet
         if self._interrupted:
             self._interrupted = False
             raise InterruptedCallError
-        self._number += 1
         try:
             self._control.sendall(pickle.dumps((self._number, operation, arguments)))
         except OSError:

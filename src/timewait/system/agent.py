@@ -2,7 +2,8 @@
 
 Runs in an interpreter of its own, started by `lab.kernel` as `python -I -S -c ...`; talks over a SOCK_SEQPACKET pair.
 A request is (number, operation, arguments), an answer (number, ok, value), both pickled: the two ends are one program.
-Every errno comes back as a value.  A call that waits can be cut short by a datagram that says CANCEL.
+Every errno comes back as a value.  A request can be cut short by a datagram that says CANCEL and its number,
+which may overtake the request itself, as another thread sends it.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # threads come with the one, and most hosts never need the ot
     from timewait.system.load import Load, Plan, Progress, Recorded
     from timewait.system.process import Ended, Process
 
-CANCEL: Final = b"cancel"
+CANCEL: Final = b"cancel "  # the number of the request follows
 PART, LAST = b"\1", b"\0"  # first byte of each datagram of an answer; an answer may be larger than one datagram
 PART_SIZE: Final = 64 * 1024
 HANDED: Final = b"\2"  # a datagram that carries a descriptor (SCM_RIGHTS, unix(7)), after the answer that promised it
@@ -80,6 +81,8 @@ class Agent:
         self._private = private
         self._sockets: dict[int, socket.socket] = {}
         self._next = 1
+        self._number = 0  # of the request that is answered
+        self._cancelled = 0  # the last that was to be cut short
         self._process: Process | None = None
         self._load: Load | None = None
         self._handed: list[int] = []  # descriptors that follow the answer
@@ -93,11 +96,13 @@ class Agent:
             request = self._control.recv(1 << 20)
             if not request:
                 return
-            if request == CANCEL:  # came after the call it was meant for
+            if request.startswith(CANCEL):
+                self._cancelled = int(request.removeprefix(CANCEL))
                 continue
             number, name, arguments = pickle.loads(request)
+            self._number = number
             try:
-                answer = (number, True, operations[name](**arguments))
+                answer = (number, True, self._cut_short() or operations[name](**arguments))
             except TimewaitError as error:
                 answer = (number, False, error)
             except OSError as error:
@@ -107,6 +112,11 @@ class Agent:
                 descriptor = self._handed.pop(0)
                 socket.send_fds(self._control, [HANDED], [descriptor])
                 os.close(descriptor)
+
+    def _cut_short(self) -> "Answer | None":
+        """Return the answer to a request that was cancelled before it came."""
+        now = time.monotonic_ns()
+        return Answer(None, "wait", CANCELLED, now, now) if self._cancelled == self._number else None
 
     # -- sockets ---------------------------------------------------------------------------------------------------
 
@@ -137,10 +147,11 @@ class Agent:
             if waiting is not None and waiting.fileno() in ready:
                 return True
             if self._control.fileno() in ready:
-                if self._control.recv(len(CANCEL), socket.MSG_PEEK) == b"":
+                said = self._control.recv(1 << 20)
+                if not said:
                     os._exit(0)  # the program that asked is gone
-                self._control.recv(1 << 20)
-                raise _Failed("wait", CANCELLED)
+                if int(said.removeprefix(CANCEL)) == self._number:  # else it came after the call it was meant for
+                    raise _Failed("wait", CANCELLED)
             if left <= 0:
                 return False
 
