@@ -137,7 +137,7 @@ BEHAVIOURS: Final = MappingProxyType(
             ("H30", "or is discarded, where so configured", "-"),
             ("H31", "answers carry the newest timestamp; a stale segment is answered", "RFC 7323"),
             ("H32", "closing or keeping the descriptor changes nothing", "3.10.4"),
-            ("H33", "a half-close in TIME-WAIT is an error; the descriptor says CLOSED", "-"),
+            ("H33", "a half-close in TIME-WAIT is an error; poll() reports hang-up; the descriptor says CLOSED", "-"),
             ("I1", "bind() over TIME-WAIT without SO_REUSEADDR fails", "-"),
             ("I2", "old and new socket need it", "-"),
             ("I3", "another local address is free, another destination may share the port", "-"),

@@ -320,6 +320,10 @@ class EngineHost:
         timestamps = isinstance(owner, Connection) and owner.ts_ok
         return ConnectionInfo(str(self.stack.state(connection)), timestamps)
 
+    def poll(self, connection: int) -> Sequence[str]:
+        """See `Host.poll`: as Linux has it, whatever the profile."""
+        return self.stack.poll(connection)
+
     def destroy(self, local_port: int, peer_port: int) -> Outcome:
         """See `Host.destroy`: records only, the one use that scenarios have for it."""
 

@@ -106,6 +106,9 @@ class Host(Protocol):
     def info(self, connection: int) -> ConnectionInfo:
         """Tell a connection's state and whether it uses timestamps."""
 
+    def poll(self, connection: int) -> Sequence[str]:
+        """Tell what poll(2) reports now, without waiting: of IN, OUT, ERR, HUP and RDHUP, in this order."""
+
     def destroy(self, local_port: int, peer_port: int) -> Outcome:
         """Delete what has these ports, a TIME-WAIT too, as `ss -K` does; the value is how many there were."""
 

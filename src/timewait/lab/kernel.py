@@ -317,6 +317,11 @@ class KernelHost:
         """See `Host.info`."""
         return ConnectionInfo(*self._ask("info", handle=connection))
 
+    def poll(self, connection: int) -> Sequence[str]:
+        """See `Host.poll`."""
+        found: list[str] = self._ask("poll", handle=connection)
+        return found
+
     def destroy(self, local_port: int, peer_port: int) -> Outcome:
         """See `Host.destroy`; refused on the machine's own stack."""
         return Outcome(*self._ask("destroy", local_port=local_port, peer_port=peer_port))

@@ -61,6 +61,11 @@ def read(outcome: "Outcome") -> str:
     return f"{len(outcome.value)} octets" if outcome.value else "the end"
 
 
+def polled(host: "Host", connection: int) -> str:
+    """Return what poll() reports, as an observation."""
+    return ", ".join(host.poll(connection)) or NOTHING
+
+
 def at_port(end: Endpoint, port: int) -> Endpoint:
     """Return another port of the same address."""
     return Endpoint(end.address, port)

@@ -1,42 +1,25 @@
-"""Calls that wait for descriptors: poll() and epoll.  When a socket is ready: tcp_poll(), net/ipv4/tcp.c."""
+"""Calls that wait for descriptors: poll() and epoll.  When a socket is ready, the stack says."""
 
 from collections.abc import Callable
+from typing import Final
 
 from timewait.clock import MS
 from timewait.script.calls import evaluate
-from timewait.script.process import OPENING, Answer, Descriptor, Job, Process, Watch, done
+from timewait.script.process import Answer, Descriptor, Job, Process, Watch, done
 from timewait.script.syntax import Array, Call, Expression, Number, Struct
 from timewait.script.world import UnknownCallError
 from timewait.tcp.connection import Connection
-from timewait.tcp.core import Listener, Socket
-from timewait.tcp.receiver import CONSUMED
-from timewait.tcp.states import CLOSED, TIME_WAIT
+
+# poll(2): those of normal data come with those of any, which is all that TCP has but urgent data.
+_TOGETHER: Final = {"IN": ("POLLIN", "POLLRDNORM"), "OUT": ("POLLOUT", "POLLWRNORM")}
 
 
 def _ready(process: Process, descriptor: Descriptor) -> int:
-    """Return what poll() reports for a socket: tcp_poll(), net/ipv4/tcp.c."""
-    bit = process.constant
-    stack = process.host.tcp
-    owner = stack.handles.get(descriptor.handle)
-    readable, writable = bit("POLLIN") | bit("POLLRDNORM"), bit("POLLOUT") | bit("POLLWRNORM")
-    if isinstance(owner, Listener):
-        return readable if owner.ready else 0
-    if isinstance(owner, Socket) or owner is None:
-        return writable | bit("POLLHUP")
-    state = stack.state(descriptor.handle)
-    if state in OPENING:
-        return 0
-    ended = state is CLOSED or state is TIME_WAIT
-    at_end = owner.remote_fin == CONSUMED or owner.read_shut or ended
-    mask = bit("POLLERR") if owner.error is not None else 0
-    if owner.received or at_end:
-        mask |= readable
-    if at_end:
-        mask |= bit("POLLRDHUP")
-    if ended or (at_end and owner.fin_queued):
-        mask |= bit("POLLHUP")
-    if ended or owner.fin_queued or 3 * room(process, owner) >= _send_limit(process, owner):
-        mask |= writable
+    """Return what poll() reports for a socket."""
+    mask = 0
+    for name in process.host.tcp.poll(descriptor.handle):
+        for constant in _TOGETHER.get(name, (f"POLL{name}",)):
+            mask |= process.constant(constant)
     return mask
 
 

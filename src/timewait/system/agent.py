@@ -54,6 +54,14 @@ _OPTIONS: Final[dict[str, tuple[int, int]]] = {
     "IP_BIND_ADDRESS_NO_PORT": (socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
     "IP_LOCAL_PORT_RANGE": (socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE),
 }
+# poll(2), in the order of their bits.
+_POLLED: Final[dict[str, int]] = {
+    "IN": select.POLLIN,
+    "OUT": select.POLLOUT,
+    "ERR": select.POLLERR,
+    "HUP": select.POLLHUP,
+    "RDHUP": select.POLLRDHUP,
+}
 
 
 class Answer(NamedTuple):
@@ -256,6 +264,13 @@ class Agent:
         """The connection's state as RFC 9293 prints it, and whether it uses timestamps: struct tcp_info."""
         info = self._sockets[handle].getsockopt(socket.IPPROTO_TCP, TCP_INFO, 8)
         return STATES[info[0]], bool(info[5] & TCPI_OPT_TIMESTAMPS)
+
+    def do_poll(self, handle: int) -> list[str]:
+        """What poll(2) reports at once; ERR and HUP come unasked."""
+        asked = select.poll()
+        asked.register(self._sockets[handle], _POLLED["IN"] | _POLLED["OUT"] | _POLLED["RDHUP"])
+        mask = sum(found for _, found in asked.poll(0))
+        return [name for name, bit in _POLLED.items() if mask & bit]
 
     def do_destroy(self, local_port: int, peer_port: int) -> Answer:
         if not self._private:

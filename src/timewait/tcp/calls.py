@@ -10,7 +10,17 @@ from timewait.tcp.events import Errno, Event
 from timewait.tcp.output import emit, emit_reset
 from timewait.tcp.profile import WindowUpdate
 from timewait.tcp.receiver import CONSUMED
-from timewait.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Action
+from timewait.tcp.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    LISTEN,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    Action,
+    State,
+)
 from timewait.tcp.states import Event as Input
 from timewait.wire.segment import ACK
 from timewait.wire.seq import MASK
@@ -65,6 +75,31 @@ def receive(conn: Connection, size: int, now: Instant, out: list[Event], peek: b
     if conn.remote_fin == CONSUMED or conn.read_shut or conn.state in (CLOSED, TIME_WAIT):
         return b""
     return Errno.EAGAIN
+
+
+def ready(conn: Connection, state: State) -> list[str]:
+    """Return what poll(2) reports, the names without POLL; `state`: the one that the user sees.
+
+    Linux: tcp_poll(), net/ipv4/tcp.c; what is shut for writing is ready for it, as send() then fails at once.
+    """
+    if state is SYN_SENT or state is SYN_RECEIVED:
+        return []
+    ended = state is CLOSED or state is TIME_WAIT
+    at_end = conn.remote_fin == CONSUMED or conn.read_shut or ended
+    limit = conn.options.send_buffer
+    limit = conn.shared.profile.send_buffer if limit is None else limit
+    found = []
+    if conn.received or at_end:
+        found.append("IN")
+    if ended or conn.fin_queued or 3 * max(0, limit - len(conn.buffer)) >= limit:
+        found.append("OUT")
+    if conn.error is not None:
+        found.append("ERR")
+    if ended or (at_end and conn.fin_queued):
+        found.append("HUP")
+    if at_end:
+        found.append("RDHUP")
+    return found
 
 
 def _open_window(conn: Connection, now: Instant, out: list[Event]) -> None:

@@ -441,6 +441,13 @@ class Stack(Demux):
             return TIME_WAIT if self.waits.find(pack_key(owner.key)) is not None else CLOSED
         return CLOSED
 
+    def poll(self, handle: int) -> list[str]:
+        """Return what poll(2) reports of a socket now, the names without POLL: IN, OUT, ERR, HUP, RDHUP."""
+        owner = self.handles.get(handle)
+        if isinstance(owner, Listener):
+            return ["IN"] if owner.ready else []
+        return calls.ready(owner, self.state(handle)) if isinstance(owner, Connection) else ["OUT", "HUP"]
+
     def state_of(self, key: FourTuple) -> State:
         """Return the state that the stack itself has for a four-tuple, records included."""
         conn = self.connections.get(key)
