@@ -26,6 +26,10 @@ _ROUNDS: Final = 24
 # Connects decided at once: enough that calls of numpy cost little, few enough that not many end among them.
 _LEAST: Final = 64
 _MOST: Final = 1 << 14
+# The random step of the search is less.
+_STEPS: Final = 8
+# What happens in turn, as one number each: a connect is its half times the steps plus its step; from here on, a port.
+_CODES: Final = 2 * _STEPS
 # Runs of connects of which it is remembered apart when each closes.
 _KEPT: Final = 64
 
@@ -75,7 +79,8 @@ class Budget:
         self.sizes = (first, second)
         self._named = _Named(first, second) if named else None
         empty = np.empty(0, np.int64)
-        # In order: when the ports in use will be free.
+        self._used = [0, 0]
+        # In order: when the ports in use will be free, where they are not told apart.
         self._frees = [empty, empty]
         # When connections close; looked at rarely, so in no order.
         self._closes: list[Times] = []
@@ -109,8 +114,10 @@ class Budget:
     def _decide(self, part: Connects) -> Decided | None:
         """Decide a run of connects at once; None where too many of them end within it."""
         latest = part.times + TIE
-        gone = [np.searchsorted(pending, latest, side="right") for pending in self._frees]
-        free = [size - len(pending) + each for size, pending, each in zip(self.sizes, self._frees, gone, strict=True)]
+        leaving = None if self._named is None else self._named.leaving(int(latest[-1]))
+        pending = self._frees if leaving is None else leaving.instants
+        gone = [np.searchsorted(each, latest, side="right") for each in pending]
+        free = [size - used + each for size, used, each in zip(self.sizes, self._used, gone, strict=True)]
         taken = _stage(free[0], latest, part.frees)
         if taken is None:
             return None
@@ -121,20 +128,21 @@ class Budget:
             if more is None:
                 return None
             half[rest[more]] = SECOND_HALF
-        used = np.zeros(len(latest), np.int64)
+        accepted = half != NONE
+        within = np.sort(part.frees[accepted & (part.frees <= latest[-1])])
+        own = np.searchsorted(within, latest, side="right") if len(within) else 0
+        left = gone[0] + gone[1] + own
+        used = sum(self._used) + np.cumsum(accepted) - accepted - left
         for number in (FIRST, SECOND_HALF):
             mine = half == number
             frees = part.frees[mine]
-            frees.sort()
-            used += self.sizes[number] - free[number]
-            if len(frees):
-                used += np.cumsum(mine) - mine
-                if frees[0] <= latest[-1]:
-                    used -= np.searchsorted(frees, latest, side="right")
-            self._frees[number] = _merged(self._frees[number][gone[number][-1] :], frees)
-        accepted = half != NONE
-        if self._named is not None:
-            return Decided(half, used, self._named.take(part, half))
+            ended = np.count_nonzero(frees <= latest[-1]) if len(within) else 0
+            self._used[number] += len(frees) - int(ended) - int(gone[number][-1])
+            if leaving is None:
+                frees.sort()
+                self._frees[number] = _merged(pending[number][gone[number][-1] :], frees[ended:])
+        if self._named is not None and leaving is not None:
+            return Decided(half, used, self._named.take(part, half, leaving.ports, left))
         self._closes.append(part.closes[accepted])
         if len(self._closes) > _KEPT:
             closes = np.concatenate(self._closes)
@@ -181,17 +189,24 @@ def _merged(one: Times, two: Times) -> Times:
     return merged
 
 
+class _Leaving(NamedTuple):
+    """Ports in the order in which they come free; the instants, of each half."""
+
+    ports: Counts
+    instants: tuple[Times, Times]
+
+
 class _Named:
     """Which port each connect takes, and what it finds there."""
 
     def __init__(self, first: int, second: int) -> None:
         self._first = first
         self._all = first + second
-        self._free = bytearray(b"\1") * self._all
+        # A port's place is the number that it has as a code.
+        self._free = bytearray(_CODES) + b"\1" * self._all
         self._cursor = 0
-        # In order: when ports will be free, and which.
-        self._pending: Times = np.empty(0, np.int64)
-        self._at: Counts = np.empty(0, np.int64)
+        # All that ends up to here has been let go.
+        self._upto = 0
         self.frees, self.closes, self.ends = (np.zeros(self._all, np.int64) for _ in range(3))
 
     def look(self, now: int) -> Look:
@@ -199,85 +214,84 @@ class _Named:
         waiting = (self.closes <= now + TIE) & (self.ends > now + TIE)
         return Look(int(np.count_nonzero(self.frees > now + TIE)), open_ones, int(np.count_nonzero(waiting)))
 
-    def take(self, part: Connects, half: NDArray[np.uint8]) -> Flags:
-        """Give each connect that finds a port the one that the search comes to first; return which ended a wait."""
+    def leaving(self, upto: int) -> _Leaving:
+        """Return which ports come free by then that have not been let go."""
+        ports = np.flatnonzero((self.frees > self._upto) & (self.frees <= upto))
+        instants = self.frees[ports]
+        order = np.argsort(instants)
+        ports, instants = ports[order], instants[order]
+        first = ports < self._first
+        return _Leaving(ports, (instants[first], instants[~first]))
+
+    def take(self, part: Connects, half: NDArray[np.uint8], leaving: Counts, left: Counts) -> Flags:
+        """Give each connect that finds a port the one that the search comes to first; return which ended a wait.
+
+        `left`: how many ports have come free by each connect, those of this very run's connects among them.
+        """
         accepted = np.flatnonzero(half != NONE)
         frees, ends = part.frees[accepted], part.ends[accepted]
         latest = part.times + TIE
         within = np.flatnonzero(frees <= latest[-1])
-        within = within[np.argsort(frees[within], kind="stable")]
-        at = self._walk(part, half[accepted], accepted, latest[accepted], frees[within], within.tolist())
+        codes = leaving + _CODES
+        if len(within):  # connects of this run that end within it come as ~n, since their ports are not known yet
+            order = np.argsort(np.concatenate((self.frees[leaving], frees[within])), kind="stable")
+            codes = np.concatenate((codes, ~within))[order]
+        self._upto = int(latest[-1])
+        calls = half[accepted] * np.int64(_STEPS) + part.steps[accepted]
+        at = np.array(self._walk(part, accepted, *_mixed(codes, left[accepted], calls)), np.int64) - _CODES
+        before = self.ends[at]
+        if len(within):  # only then a port can be here twice
+            again = np.argsort(at, kind="stable")
+            same = np.flatnonzero(at[again[1:]] == at[again[:-1]])
+            before[again[same + 1]] = ends[again[same]]
         met = np.zeros(len(half), np.bool_)
-        met[accepted] = self._before(at, ends) > latest[accepted]
+        met[accepted] = before > latest[accepted]
         # Of connects at the same port the last one counts, which is the one that an assignment leaves.
         self.frees[at], self.closes[at], self.ends[at] = frees, part.closes[accepted], ends
-        gone = int(np.searchsorted(self._pending, latest[-1], side="right"))
-        both = np.concatenate((self._pending[gone:], frees))
-        order = np.argsort(both, kind="stable")
-        both = both[order]
-        done = int(np.searchsorted(both, latest[-1], side="right"))
-        self._pending = both[done:]
-        self._at = np.concatenate((self._at[gone:], at))[order[done:]]
         return met
 
-    def _walk(
-        self,
-        part: Connects,
-        half: NDArray[np.uint8],
-        accepted: Counts,
-        latest: Times,
-        ended: Times,
-        own: list[int],
-    ) -> Counts:
-        """Search for each accepted connect in turn, letting ports go as their time comes; return the ports.
+    def _walk(self, part: Connects, accepted: Counts, codes: list[int], where: Counts) -> list[int]:
+        """Search for each accepted connect in turn, letting ports go as their time comes; return the ports' codes.
 
-        `ended`, `own`: when connects of this very run end within it, in order, and which they are.
+        `codes`: what happens in turn; `where`: the connects' places in it.
         """
         free, find = self._free, self._free.find
-        bounds = ((0, self._first, self._first), (self._first, self._all, self._all - self._first))
-        gone = np.searchsorted(self._pending, part.times[-1] + TIE, side="right")
-        leaving = self._at[:gone].tolist()
-        upto = np.searchsorted(self._pending, latest, side="right").tolist()
-        own_upto = np.searchsorted(ended, latest, side="right").tolist()
+        middle, last = _CODES + self._first, _CODES + self._all
+        halves = ((_CODES, middle, self._first), (middle, last, last - middle))
+        meant = [(*half, step) for half in halves for step in range(_STEPS)]
         # The search jumps whether or not the connect then finds anything.
         jumps = np.flatnonzero(part.starts >= 0)
-        before = np.append(np.searchsorted(accepted, jumps), len(accepted)).tolist()
-        starts = [self._cursor, *part.starts[jumps].tolist()]
-        halves, steps = half.tolist(), part.steps[accepted].tolist()
+        begins = np.append(where, len(codes))[np.searchsorted(accepted, jumps)].tolist()
+        cursor, begin = self._cursor, 0
         ports: list[int] = []
-        done = own_done = begin = 0
-        for cursor, end in zip(starts, before, strict=True):
-            rows = zip(halves[begin:end], steps[begin:end], upto[begin:end], own_upto[begin:end], strict=True)
-            for where, step, known, mine in rows:
-                while done < known:
-                    free[leaving[done]] = 1
-                    done += 1
-                while own_done < mine:
-                    free[ports[own[own_done]]] = 1
-                    own_done += 1
-                low, high, size = bounds[where]
-                place = low + cursor % size
-                port = find(1, place, high)
-                if port < 0:
-                    port = find(1, low, place)
-                    walked = port - place + size
+        take = ports.append
+        for start, end in zip([*part.starts[jumps].tolist(), 0], [*begins, len(codes)], strict=True):
+            for code in codes[begin:end]:
+                if code >= _CODES:
+                    free[code] = 1
+                elif code >= 0:
+                    low, high, size, step = meant[code]
+                    place = low + cursor % size
+                    port = find(1, place, high)
+                    if port < 0:
+                        port = find(1, low, place)
+                        walked = port - place + size
+                    else:
+                        walked = port - place
+                    cursor += (walked if walked > step else step) + 1
+                    free[port] = 0
+                    take(port)
                 else:
-                    walked = port - place
-                cursor += (walked if walked > step else step) + 1
-                free[port] = 0
-                ports.append(port)
-            self._cursor = cursor
-            begin = end
-        for port in leaving[done:]:
-            free[port] = 1
-        for each in own[own_done:]:
-            free[ports[each]] = 1
-        return np.array(ports, np.int64)
+                    free[ports[~code]] = 1
+            self._cursor, cursor, begin = cursor, start, end
+        return ports
 
-    def _before(self, at: Counts, ends: Times) -> Times:
-        """Return when the wait before each of these would have ended, of the connect before it at the same port."""
-        before = self.ends[at]
-        order = np.argsort(at, kind="stable")
-        same = np.flatnonzero(at[order[1:]] == at[order[:-1]])
-        before[order[same + 1]] = ends[order[same]]
-        return before
+
+def _mixed(leaving: Counts, upto: Counts, calls: Counts) -> tuple[list[int], Counts]:
+    """Return what happens in order, and where in it each of the calls is, of which `upto` say how many leave before."""
+    where = upto + np.arange(len(calls))
+    codes = np.empty(len(leaving) + len(calls), np.int64)
+    rest = np.ones(len(codes), np.bool_)
+    rest[where] = False
+    codes[where], codes[rest] = calls, leaving
+    return codes.tolist(), where

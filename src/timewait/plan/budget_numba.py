@@ -102,6 +102,8 @@ def _play(  # type: ignore[no-untyped-def]
     top = (base + 63) >> 6
     used_first, used_second = state[_USED], state[_USED + 1]
     cursor, now = state[_CURSOR], state[_NOW]
+    # The cursor seen by each half; kept beside it, since a division takes longer than most of what is done here.
+    place_first, place_second = cursor % first, cursor % max(second, 1)
     pile_first, pile_second = state[_PILE], state[_PILE + 1]
     for i in range(times.shape[0]):
         latest = times[i] + TIE
@@ -142,13 +144,13 @@ def _play(  # type: ignore[no-untyped-def]
         used[i] = used_first + used_second
         if starts[i] >= 0:
             cursor = np.int64(starts[i])
+            place_first, place_second = cursor % first, cursor % max(second, 1)
         if used_first < first:
             half[i] = 0
             used_first += 1
             if named:
-                place = cursor % first
-                at = _next_bit(words, tops, 0, 0, first, place)
-                walked = at - place
+                at = _next_bit(words, tops, 0, 0, first, place_first)
+                walked = at - place_first
                 if walked < 0:
                     walked += first
                 _take(words, tops, 0, 0, at)
@@ -159,9 +161,8 @@ def _play(  # type: ignore[no-untyped-def]
             half[i] = 1
             used_second += 1
             if named:
-                place = cursor % second
-                at = _next_bit(words, tops, base, top, second, place)
-                walked = at - place
+                at = _next_bit(words, tops, base, top, second, place_second)
+                walked = at - place_second
                 if walked < 0:
                     walked += second
                 _take(words, tops, base, top, at)
@@ -173,7 +174,14 @@ def _play(  # type: ignore[no-untyped-def]
             half[i] = NONE
             continue
         if named:
-            cursor += max(walked, np.int64(steps[i])) + 1
+            moved = max(walked, np.int64(steps[i])) + 1
+            cursor += moved
+            place_first += moved
+            if place_first >= first:
+                place_first %= first
+            place_second += moved
+            if place_second >= second:
+                place_second %= max(second, 1)
             met[i] = port_ends[at] > latest
             port_ends[at] = ends[i]
         port_frees[at] = frees[i]
@@ -185,6 +193,24 @@ def _play(  # type: ignore[no-untyped-def]
     state[_USED], state[_USED + 1] = used_first, used_second
     state[_CURSOR], state[_NOW] = cursor, now
     state[_PILE], state[_PILE + 1] = pile_first, pile_second
+
+
+@numba.njit(cache=True, nogil=True)
+def _later(instants, late):  # type: ignore[no-untyped-def]
+    """Return how many of the instants are later than one."""
+    count = 0
+    for i in range(instants.shape[0]):
+        count += instants[i] > late
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _waiting(port_closes, port_ends, late):  # type: ignore[no-untyped-def]
+    """Return how many ports have a wait on record, their connection being closed."""
+    count = 0
+    for i in range(port_closes.shape[0]):
+        count += (port_closes[i] <= late) & (port_ends[i] > late)
+    return count
 
 
 def _ones(bits: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
@@ -246,8 +272,7 @@ class CompiledBudget:
     def look(self, now: int) -> Look:
         """See `budget.Budget.look`."""
         late = now + TIE
-        open_ones = int(np.count_nonzero(self._closes > late))
-        used = int(np.count_nonzero(self._frees > late))
+        open_ones, used = int(_later(self._closes, late)), int(_later(self._frees, late))
         if not self._named:
             return Look(used, open_ones, used - open_ones)
-        return Look(used, open_ones, int(np.count_nonzero((self._closes <= late) & (self._ends > late))))
+        return Look(used, open_ones, int(_waiting(self._closes, self._ends, late)))

@@ -20,7 +20,7 @@ _RTO: Final = SECOND // 5
 _MOST_REPEATS: Final = 8
 
 
-# Of each connect, the number of its flow.
+# Of each connect, the number of its flow; one number where it is that of all.
 _Whose: TypeAlias = NDArray[np.int64]
 
 
@@ -132,7 +132,7 @@ class Setting:
             if self.named:
                 taken = steps.integers(0, _STEPS, len(times), np.uint8)
                 epochs = times // _JUMP
-                jumps = np.flatnonzero(np.diff(epochs, prepend=epoch))
+                jumps = np.flatnonzero(np.concatenate(([epochs[0] != epoch], epochs[1:] != epochs[:-1])))
                 starts[jumps] = steps.integers(0, 1 << 30, len(jumps))
                 epoch = int(epochs[-1])
             yield Connects(times, closes, frees, np.maximum(ends, frees), taken, starts)
@@ -163,7 +163,7 @@ def _merged(
     arrivals = [flow.pace.draw(random, connects) for flow, random in zip(flows, randoms[::2], strict=True)]
     if len(flows) == 1:
         for times in arrivals[0]:
-            yield times, times + flows[0].hold.draw(randoms[1], len(times)), np.zeros(len(times), np.int64)
+            yield times, times + flows[0].hold.draw(randoms[1], len(times)), np.zeros(1, np.int64)
         return
     empty = np.empty(0, np.int64)
     waiting = [(empty, empty) for _ in flows]

@@ -201,6 +201,7 @@ class _Course:
         self.settling = round(settling * SECOND)
         self.between = round(batch * SECOND / self.looks)
         self.span = self.between * self.looks
+        self.busy = scene.busy * SECOND
 
     def edges(self) -> Iterator[int]:
         """Yield when it is looked: at the end of settling, then evenly, to the end of the last batch."""
@@ -257,9 +258,10 @@ class _Tally:
         self.sums[:, batch] += np.array([len(failed), len(failures), int(decided.used.sum()), int(beyond), int(met)])
         if len(failures):
             # Failures further apart than a port is in use have nothing to do with each other.
-            apart = np.diff(failures, prepend=self.last_failure) > course.scene.busy * SECOND
-            self.clusters += int(np.count_nonzero(apart))
-            self.last_failure = int(failures[-1])
+            before, self.last_failure = self.last_failure, int(failures[-1])
+            if self.last_failure - before > course.busy:
+                apart = np.diff(failures, prepend=before) > course.busy
+                self.clusters += int(np.count_nonzero(apart))
 
     def result(self, course: _Course, connects: int, seed: int) -> Simulated:
         number, failed, used, beyond, met = self.sums
