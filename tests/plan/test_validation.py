@@ -17,7 +17,9 @@ from timewait.lab.kernel import KernelHost
 from timewait.plan import presets
 from timewait.plan.draws import Life, Pace
 from timewait.plan.setting import Flow, Setting
-from timewait.plan.validation import Numbers, Trial, foretell, trial, trials, validate, validate_all
+from timewait.plan.validation import Numbers, Row, Trial, Validated, foretell, trial, trials, validate, validate_all
+from timewait.report.validation import data, left_out_lines, lines
+from timewait.report.values import share_between, share_text
 from timewait.system.load import Plan
 
 PORTS = 28232
@@ -43,7 +45,9 @@ TRIALS: dict[str, Trial] = {
 
 def presets_found() -> dict[str, Trial]:
     return {
-        f"{preset}: {name}": found for preset in presets.NAMES for name, found in trials(presets.get(preset)).items()
+        f"{preset}: {name}": found
+        for preset in presets.NAMES
+        for name, found in trials(presets.get(preset)).run.items()
     }
 
 
@@ -77,6 +81,45 @@ def test_what_cannot_be_run_here_is_said() -> None:
     thin = replace(load, flows=(replace(load.flows[0], rate=1e-6),))
     with pytest.raises(UsageError, match="so few connections"):
         trials(thin)
+
+
+def test_what_is_run_otherwise_and_what_is_not_run_is_said() -> None:
+    """A NAT that keeps ports that wait becomes this kernel's, a day's rate its highest; a connect a day is not run."""
+    gateway = presets.get("nat-gateway")
+    (box,) = gateway.middleboxes
+    assert not box.takes_over
+    for takes_over in (False, True):
+        found = trials(replace(gateway, middleboxes=(replace(box, takes_over=takes_over),)))
+        said = " ".join(" ".join(each.differs) for each in found.run.values() if each.nat)
+        assert ("takes_over = false" in said) is not takes_over
+    proxy = presets.get("proxy")
+    (flow,) = proxy.flows
+    more = replace(proxy.destinations[0], name="rarely")
+    load = replace(
+        proxy,
+        destinations=(*proxy.destinations, more),
+        flows=(flow, replace(flow, destination="rarely", rate=1 / 86400)),
+    )
+    found = trials(load)
+    assert [name.rpartition(" ")[2] for name in found.left_out] == ["rarely"]
+    assert not any(name in found.run for name in found.left_out)
+    (nothing,) = left_out_lines(found.left_out, 100)
+    assert found.left_out[0] in nothing
+    what = replace(TRIALS["just what they carry"], differs=("water runs uphill",))
+    shown = "\n".join(lines(Validated(what, (), 0.0, True, 0, "a kernel"), 80))
+    assert "unlike the plan: water runs uphill" in shown
+    assert data(Validated(what, (), 0.0, True, 0, "a kernel"))["differs"] == ["water runs uphill"]
+
+
+def test_rare_shares_are_shown_in_millionths() -> None:
+    assert share_text(0) == "0"
+    assert share_text(2.5e-6) == "2.5 ppm"
+    assert share_text(0.0123) == "1.23%"
+    assert share_between(0.0, 3.6e-6) == "0 ± 3.6 ppm"
+    assert share_between(0.0549, 0.0006) == "5.490 ± 0.060 %"
+    what = TRIALS["just what they carry"]
+    row = Row("failing", 4e-6, 0.0, 9e-6, 4e-6)
+    assert "4 ppm" in "\n".join(lines(Validated(what, (row,), 0.0, True, 0, "a kernel"), 80))
 
 
 def test_300_ports_carry_4_9_connects_a_second() -> None:

@@ -12,7 +12,7 @@ from timewait.errors import Exit, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from timewait.plan.forecast import Forecast, Route
     from timewait.plan.remedies import Result
@@ -181,7 +181,7 @@ def plan(
         for route in bar:
             remedies[route.name] = list(compare(load, route.source, route.destination))
     played = {} if simulate is None else {route.name: _play(route, simulate, lost, seed) for route in shown}
-    validated = _validate(load, route_name, validate_for, seed) if check else {}
+    validated, left_out = _validate(load, route_name, validate_for, seed) if check else ({}, ())
     if page_file is not None:
         from timewait.report.plan_page import plan_page
 
@@ -194,11 +194,12 @@ def plan(
             from timewait.report import validation as validation_report
 
             document["validated"] = {name: validation_report.data(each) for name, each in validated.items()}
+            document["not_validated"] = list(left_out)
         print(json.dumps(document, indent=2))
     elif as_csv:
         print("\n".join(plan_data.csv_lines(found, remedies)))
     else:
-        show_lines(_lines(found, shown, remedies, played, validated))
+        show_lines(_lines(found, shown, remedies, played, validated, left_out))
     if any(each.kept and not each.holds for each in validated.values()):
         return Exit.FAILED
     return Exit.OK if found.carries else Exit.FAILED
@@ -237,6 +238,7 @@ def _lines(
     remedies: "dict[str, list[Result]]",
     played: "dict[str, Simulated]",
     validated: "dict[str, Validated]",
+    left_out: "Sequence[str]",
 ) -> "Iterator[str]":
     from timewait.report import plan as report
 
@@ -245,12 +247,15 @@ def _lines(
         yield from report.lines(found, route, remedies[route.name], played.get(route.name), width())
         if route is not shown[-1]:
             yield ""
-    for name, each in validated.items():
+    if validated:
         from timewait.report import validation as validation_report
-
+    for name, each in validated.items():
         yield ""
         yield f"{name}, for real"
         yield from validation_report.lines(each, width())
+    if left_out:
+        yield ""
+        yield from validation_report.left_out_lines(left_out, width())
 
 
 def _workload(
@@ -337,21 +342,25 @@ def _shown(found: "Forecast", name: str | None, show_all: bool) -> "tuple[Route,
     raise UsageError(f"there is no route {name!r}", "routes: " + ", ".join(route.name for route in found.routes[:20]))
 
 
-def _validate(load: "Workload", route: str | None, seconds: str | None, seed: int) -> "dict[str, Validated]":
-    """Run every set of ports of the workload, or of one route, side by side."""
+def _validate(
+    load: "Workload", route: str | None, seconds: str | None, seed: int
+) -> "tuple[dict[str, Validated], Sequence[str]]":
+    """Run every set of ports of the workload, or of one route, side by side; return the names left out, too."""
     from timewait.plan.demand import parse_duration
     from timewait.plan.validation import trials, validate_all
 
-    found = trials(load, seconds=None if seconds is None else parse_duration(seconds), seed=seed)
+    found, left_out = trials(load, seconds=None if seconds is None else parse_duration(seconds), seed=seed)
     if route is not None:
         name = " ".join(route.split())
+        if name in left_out:
+            raise UsageError(f"{name} opens hardly a connection in that time", "a longer run: --validate-for 10min")
         if name not in found:
             raise UsageError(f"{name} cannot be run on this kernel by itself", f"what can: {', '.join(found)}")
-        found = {name: found[name]}
+        found, left_out = {name: found[name]}, ()
     longest = max(each.seconds for each in found.values())
     label, hidden = f"on this kernel, {longest:g} s", not sys.stderr.isatty()
     with click.progressbar(length=round(longest * 4), label=label, file=sys.stderr, hidden=hidden) as bar:
-        return dict(validate_all(found, lambda done: bar.update(round(done * 4) - bar.pos)))
+        return dict(validate_all(found, lambda done: bar.update(round(done * 4) - bar.pos))), left_out
 
 
 def _play(route: "Route", connects: int, lost: float, seed: int) -> "Simulated":

@@ -62,7 +62,7 @@ class Trial:
     """`scale`: ports here over ports of the plan; `seconds`: how long it runs; `seed`: of the run on the kernel.
 
     `clients`: of each of the setting's flows, whether its clients close first.  `nat`: the ports are a NAT's,
-    and clients have enough of their own.
+    and clients have enough of their own.  `differs`: what is run otherwise than the plan has it, in words.
     """
 
     setting: Setting
@@ -74,6 +74,7 @@ class Trial:
     seed: int
     parity: bool
     nat: bool
+    differs: tuple[str, ...] = ()
 
     @property
     def steady(self) -> bool:
@@ -155,6 +156,13 @@ class Validated(NamedTuple):
         return all(row.holds for row in self.rows)
 
 
+class Trials(NamedTuple):
+    """Trials by the name of their set of ports; `left_out`: those sets that open hardly a connection meanwhile."""
+
+    run: dict[str, Trial]
+    left_out: tuple[str, ...]
+
+
 def trial(
     scene: Setting,
     *,
@@ -165,6 +173,7 @@ def trial(
     ports: int | None = None,
     seconds: float | None = None,
     seed: int = 1,
+    differs: tuple[str, ...] = (),
 ) -> Trial:
     """Scale a setting down to what this kernel can show.  Raises `UsageError` where it cannot."""
     if seconds is None:
@@ -196,19 +205,21 @@ def trial(
         seconds=seconds,
         seed=seed,
         parity=bool(scene.second),
+        differs=differs,
     )
 
 
-def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -> dict[str, Trial]:
+def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -> Trials:
     """Return a trial for each set of ports of a workload, by the name of it.
 
     A NAT is this kernel's, whatever the workload's does with ports that wait.  Of a rate that goes through a day the
-    busiest part is run, and what opens hardly a connection is left out.  Raises `UsageError` for stacks that are not
-    Linux, and for what is not run here.
+    busiest part is run, and what opens hardly a connection is left out; both are said.  Raises `UsageError`
+    for stacks that are not Linux, and for what is not run here.
     """
     found = {}
-    boxes = {box.name: replace(box, takes_over=True) for box in workload.middleboxes}
-    workload = replace(workload, middleboxes=tuple(boxes.values()))
+    left_out = []
+    boxes = {box.name: box for box in workload.middleboxes}
+    workload = replace(workload, middleboxes=tuple(replace(box, takes_over=True) for box in workload.middleboxes))
     for ports, scene in simulation.settings_of(workload, wheel=True):
         streams = [stream for stream in ports.streams if stream.rate]
         name = f"{ports.whose} -> {ports.towards or 'everywhere'}"
@@ -220,24 +231,34 @@ def trials(workload: Workload, *, seconds: float | None = None, seed: int = 1) -
             )
         if source is not None and (source.socket_range or source.binding is Binding.EXPLICIT):
             raise UsageError(f"{name}: how its sockets choose ports is not run here", 'binding = "late" or "bind"')
-        scene = scene.busiest(seconds or _long_enough(scene))
-        if scene.rate * (seconds or _long_enough(scene)) < _TOO_FEW:
+        busiest = scene.busiest(seconds or _long_enough(scene))
+        if busiest.rate * (seconds or _long_enough(busiest)) < _TOO_FEW:
+            left_out.append(name)
             continue
+        differs = []
+        if busiest != scene:
+            differs.append(f"the rate is the highest of its day, {busiest.rate / scene.rate:.3g} times the mean")
+        if source is None and not boxes[ports.whose].takes_over:
+            differs.append(
+                "this kernel's NAT takes a port over that waits, the plan's does not (takes_over = false): "
+                "the plan's needs more ports than are seen here"
+            )
         found[name] = trial(
-            scene,
+            busiest,
             clients=tuple(stream.by_client for stream in streams),
             by_bind=source is not None and source.binding is Binding.BIND,
             timestamps=profile is None or profile.timestamps,
             seconds=seconds,
             seed=seed,
             nat=source is None,
+            differs=tuple(differs),
         )
     if not found:
         raise UsageError(
             "so few connections are opened that nothing would be seen on this kernel",
             "a longer run: --validate-for 10min",
         )
-    return found
+    return Trials(found, tuple(left_out))
 
 
 def _long_enough(scene: Setting) -> float:

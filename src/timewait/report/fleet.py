@@ -7,6 +7,7 @@ from typing import Any, Final
 from timewait.plan.fleet import Fleet, Played
 from timewait.report.columns import grouped, table
 from timewait.report.plan import number, time
+from timewait.report.values import share_between, share_text
 
 SCHEMA_VERSION: Final = 1
 # A set: the ports of one host towards one destination, or of one address of a NAT.
@@ -25,7 +26,7 @@ def lines(name: str, fleet: Fleet, played: Played) -> Iterator[str]:
             time(each.begins),
             grouped(each.hosts),
             grouped(each.connects),
-            _percent(each.failed / each.connects) if each.connects else "",
+            share_text(each.failed / each.connects) if each.connects else "",
             grouped(round(each.used)),
             grouped(each.fullest),
         )
@@ -38,11 +39,7 @@ def lines(name: str, fleet: Fleet, played: Played) -> Iterator[str]:
     if not failing.mean:
         yield f"none of the connects fails {after}"
     else:
-        yield f"{_percent(failing.mean)} ± {_percent(failing.half)} of the connects fail {after} (95 %)"
-
-
-def _percent(value: float) -> str:
-    return f"{value:.3%}" if value else "0"
+        yield f"{share_between(failing.mean, failing.half)} of the connects fail {after} (95 %)"
 
 
 def data(name: str, fleet: Fleet, played: Played) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Final
 from timewait.plan.forecast import Box, Forecast, Route
 from timewait.plan.remedies import Result
 from timewait.report.columns import grouped
+from timewait.report.values import share_between
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # numpy comes with it
     from timewait.plan.simulation import Simulated
-    from timewait.plan.statistics import Interval
 
 _LABEL: Final = 10
 # Widths of a route's or remedy's numbers.
@@ -180,18 +180,16 @@ def _remedies(remedies: Sequence[Result], width: int) -> Iterator[str]:
 def _played(played: "Simulated | None") -> Iterator[tuple[str, str]]:
     if played is None:
         return
-    said = f"{_interval(played.failing, 100)} % fail, {_interval(played.used, 1)} ports in use"
+    used = played.used
+    said = (
+        f"{share_between(*played.failing)} fail, {grouped(round(used.mean))} ± {grouped(round(used.half))} ports in use"
+    )
     if played.beyond_half is not None:
-        said += f", {_interval(played.beyond_half, 100)} % beyond half the range"
+        said += f", {share_between(*played.beyond_half)} beyond half the range"
     first = "no failure" if played.first_failure is None else f"the first failure after {time(played.first_failure)}"
     yield "simulated", f"{said}; {first} (95 %, {grouped(played.connects)} connects, seed {played.seed})"
     if played.correlated:
         yield "", "its intervals are too narrow: connections last as long as a batch; more connects would mend that"
-
-
-def _interval(interval: "Interval", scale: int) -> str:
-    digits = 3 if scale > 1 else 0
-    return f"{interval.mean * scale:,.{digits}f} ± {interval.half * scale:,.{digits}f}"
 
 
 def verdict(found: Forecast, route: Route) -> str:

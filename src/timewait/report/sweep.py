@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from timewait.plan.sweep import SCHEMA_VERSION, Sweep, Task
 from timewait.report.columns import grouped, table
+from timewait.report.values import share_text
 
 Rows = dict[str, list[dict[str, Any]]]
 # What a row has, in the order in which it is written.
@@ -46,7 +47,9 @@ def lines(sweep: Sweep, tasks: Sequence[Task], rows: Rows) -> Iterator[str]:
         for row in rows.get(task.cell.key, []):
             if "error" in row:
                 notes[row["error"]] = None
-                body.append((*values, row["from"], row["to"], grouped(row["ports"]), _percent(row["load"]), *"------"))
+                body.append(
+                    (*values, row["from"], row["to"], grouped(row["ports"]), share_text(row["load"]), *"------")
+                )
                 continue
             hanging |= bool(row["correlated"])
             body.append((*values, *_cells(row)))
@@ -66,22 +69,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["from"],
         row["to"],
         grouped(row["ports"]),
-        _percent(row["load"]),
-        _percent(row["failing"]),
-        _percent(row["failing_half"]),
+        share_text(row["load"]),
+        share_text(row["failing"]),
+        share_text(row["failing_half"]),
         grouped(round(row["used"])),
-        "" if row["beyond_half"] is None else _percent(row["beyond_half"]),
+        "" if row["beyond_half"] is None else share_text(row["beyond_half"]),
         grouped(round(row["waiting"])),
         "none" if first is None else f"{first:.3g} s",
     )
-
-
-def _percent(value: float) -> str:
-    if not value:
-        return "0"
-    if value < 0.00005:
-        return f"{value * 1e6:.2g} ppm"
-    return f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
 
 
 def comma_separated(sweep: Sweep, tasks: Sequence[Task], rows: Rows) -> str:

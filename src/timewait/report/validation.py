@@ -2,11 +2,12 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from timewait.plan.validation import TOLERANCE, Row, Validated
 from timewait.report.columns import table
+from timewait.report.values import share_text
 
 _HEAD: Final = ("ON THIS KERNEL", "FORETOLD", "BETWEEN", "MEASURED", "ERROR", "")
 _NAMES: Final = {
@@ -30,6 +31,8 @@ def lines(found: Validated, width: int) -> Iterator[str]:
         + ", ".join(f"{name.rpartition('.')[2]} = {value}" for name, value in what.sysctls.items()),
         width,
     )
+    for said in what.differs:
+        yield from textwrap.wrap(f"unlike the plan: {said}", width, subsequent_indent="  ")
     yield ""
     rows = [
         (
@@ -45,6 +48,13 @@ def lines(found: Validated, width: int) -> Iterator[str]:
     yield from table(_HEAD, rows, right=_HEAD[1:5])
     yield ""
     yield from textwrap.wrap(_verdict(found), width)
+
+
+def left_out_lines(names: Sequence[str], width: int) -> Iterator[str]:
+    """Yield which sets of ports were not run."""
+    yield from textwrap.wrap(
+        f"Not run, since they open hardly a connection in that time: {', '.join(names)}.", width, break_on_hyphens=False
+    )
 
 
 def _verdict(found: Validated) -> str:
@@ -72,7 +82,7 @@ def _shown(row: Row, value: float) -> str:
     if math.isinf(value):
         return "none"
     if row.name in _SHARES:
-        return f"{value:.1%}"
+        return share_text(value)
     if row.name == "first_failure":
         return f"{value:.3g} s"
     return f"{value:.1f}" if value >= 100 else f"{value:.3g}"
@@ -93,6 +103,7 @@ def data(found: Validated) -> dict[str, Any]:
         "seconds": what.seconds,
         "seed": what.seed,
         "sysctls": what.sysctls,
+        "differs": list(what.differs),
         "schedule_kept": found.kept,
         "late_s": found.late,
         "slow_connects": found.strange,

@@ -1,4 +1,4 @@
-"""A profile's values as people read them: durations in seconds, switches as yes or no, ranges with a dash."""
+"""Values as people read them: a profile's, durations in seconds, switches as yes or no, ranges with a dash; shares."""
 
 from typing import Any, Final
 
@@ -15,6 +15,26 @@ DURATIONS: Final = frozenset(
 )
 # Where no number means something else than "no limit".
 _NONE: Final = {"window_scale": "off", "fast_syn_again": "off", "receive_buffer_active": "the same"}
+
+
+# Shares below this, half of the last digit of a percentage, are shown in millionths.
+_RARE: Final = 0.00005
+
+
+def share_text(value: float) -> str:
+    """Return a share in percent, or in parts per million where it is so small that percent would not show it."""
+    if not value:
+        return "0"
+    if abs(value) < _RARE:
+        return f"{value * 1e6:.2g} ppm"
+    return f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
+
+
+def share_between(mean: float, half: float) -> str:
+    """Return a share and half its interval, both in the same unit: percent, or parts per million."""
+    if mean + half < _RARE:
+        return f"{mean * 1e6:.2g} ± {half * 1e6:.2g} ppm"
+    return f"{mean * 100:.3f} ± {half * 100:.3f} %"
 
 
 def value_text(name: str, value: Any) -> str:
