@@ -44,8 +44,8 @@ def test_the_exit_status_is_that_of_the_worst_finding(name: str) -> None:
 
 def test_the_first_line_names_the_trouble_and_the_screen_its_evidence_before_its_advice() -> None:
     lines = replayed("ports-gone").stdout.splitlines()
-    assert lines[0] == "CRITICAL  ports-gone  127.0.0.1 -> 127.0.0.1:5432"
-    assert lines[1] == "  100 of 100 local ports in use"
+    assert lines[0] == "CRITICAL  ports-gone  127.0.0.1 -> 127.0.0.1:5432: 100 of 100 ports in use (100"
+    assert re.fullmatch(r" {10}TIME-WAIT; the next one leaves in [\d.]+ to [\d.]+ s\)", lines[1])
     labels = [line[2:10].strip() for line in lines[2:] if line.startswith("  ") and line[2] != " "]
     assert labels == ["ports", "who", "rate", "ahead", "not", "do", "host", "fullest"]
     assert "not: tcp_fin_timeout (it never touches TIME-WAIT)" in " ".join(" ".join(lines).split())
@@ -114,7 +114,8 @@ def test_check_is_one_line_with_performance_data() -> None:
     done = replayed("search-step", "--check")
     assert done.returncode == 1
     assert re.fullmatch(
-        r"TIMEWAIT WARNING - search-step 127\.0\.0\.1 -> 127\.0\.0\.1:5432: 60 of 100 local ports in use \| "
+        r"TIMEWAIT WARNING - search-step 127\.0\.0\.1 -> 127\.0\.0\.1:5432: 60 of 100 ports in use "
+        r"\(60 TIME-WAIT; the next one leaves in [\d.]+ to [\d.]+ s\) \| "
         r"fullest=60\.0%;50;90;0;100 time_wait=60;;;0;131072 closes_per_s=[\d.]+;;;0\n",
         done.stdout,
     )

@@ -66,7 +66,8 @@ def for_ports(snapshot: Snapshot, budget: Budget, pool: Pool) -> tuple[Advice, .
     live = sum(count for state, count in budget.by_state.items() if state in ("ESTABLISHED", "SYN-SENT"))
     steps = [
         Advice(
-            f"keep connections open: a pool of {live:,} carries what is open now (Little's law)"
+            f"keep connections open: a pool of {live:,} ({live / max(1, budget.size):.1%} of the range) carries what "
+            "is open now (Little's law)"
             if live
             else "keep connections open and use them again (a pool, HTTP keep-alive)",
             "needs a change of the client; an idle connection may be closed by the other end",

@@ -65,6 +65,8 @@ class Limits(NamedTuple):
     ports_nearly_gone: float = 0.9  # of the budget: critical
     ports_step: float = 0.5  # of the budget: warning; where the kernel's search gets slow
     explicit_binds: float = 0.1  # of the ports, chosen by bind() and so taken from every destination: warning
+    explicit_now: int = 3  # ports of the last half closed within two seconds, before it is said that bind() chose them
+    explicit_first: float = 0.25  # of the budget: with more of the first half in use connect() may have come that far
     full_within_s: float = 60.0  # ports are gone within this time at the present rate: critical beyond the step
     fin_wait_2: int = 50  # full orphans in FIN-WAIT-2: warning
     close_wait: int = 30  # CLOSE-WAIT of one service or destination, and more than its ESTABLISHED: warning

@@ -13,7 +13,6 @@ from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
 _MOST_NAMED = 3
-_FEW_NOW = 3
 
 
 def ports(look: Look) -> Iterator[Finding]:
@@ -91,8 +90,8 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
     for budget in look.budgets:
         if (
             budget.local not in crowded
-            and budget.late_now >= _FEW_NOW
-            and (budget.used - budget.late) * 4 <= budget.size
+            and budget.late_now >= look.limits.explicit_now
+            and budget.used - budget.late <= look.limits.explicit_first * budget.size
         ):
             held.setdefault(budget.local, []).append(budget)
     for local, those in held.items():
@@ -167,13 +166,24 @@ def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: s
         name,
         severity,
         budget.name,
-        f"{budget.used:,} of {budget.size:,} local ports in use",
+        f"{budget.used:,} of {budget.size:,} ports in use ({_mostly(budget)})",
         tuple(evidence),
         tuple(ruled_out),
         advice.for_ports(look.snapshot, budget, look.pool),
         _numbers(budget, past, ahead),
         tuple(second.estimate for second in past.seconds),
     )
+
+
+def _mostly(budget: Budget) -> str:
+    """Return the state that holds most of the ports, and when the first of them comes back by itself."""
+    state, count = max(budget.by_state.items(), key=lambda pair: pair[1])
+    text = f"{count:,} {state}"
+    return f"{text}; the next one leaves in {_seconds(*budget.next_free_ms)}" if budget.next_free_ms else text
+
+
+def _seconds(least_ms: int, most_ms: int) -> str:
+    return f"{least_ms / 1000:.1f} to {most_ms / 1000:.1f} s"
 
 
 def _held(budget: Budget) -> str:
@@ -212,8 +222,8 @@ def _rates(look: Look, budget: Budget, past: History, ahead: Forecast) -> Iterat
     if unseen := _unseen(look):
         yield "unseen", f"the rates are the least: {' and '.join(unseen)} left nothing to count"
     if ahead.already:
-        low, high = budget.next_free_ms or (0, 0)
-        yield "ahead", f"full; the next port comes back in {low / 1000:.1f} to {high / 1000:.1f} s" if high else "full"
+        free = budget.next_free_ms
+        yield "ahead", f"full; the next port comes back in {_seconds(*free)}" if free else "full"
     elif ahead.full_in_s is not None:
         yield "ahead", f"full in {readable(round(ahead.full_in_s * SECOND))} at the present rate"
     else:

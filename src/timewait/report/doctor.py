@@ -45,10 +45,11 @@ def screen(
 
 
 def _finding(finding: Finding, width: int) -> Iterator[str]:
-    head = f"{finding.severity.name:<{_LABEL}}{finding.id}"
-    whole = f"{head}  {finding.subject}" if finding.subject else head
-    yield from [whole] if len(whole) <= width else [head, *wrapped("", finding.subject, width, indent=2)]
-    yield from wrapped("", finding.headline, width, indent=2)
+    about = ": ".join(filter(None, [finding.subject, finding.headline]))
+    head = f"{finding.severity.name:<{_LABEL}}{finding.id}  {about}"
+    yield from textwrap.wrap(
+        head, width, subsequent_indent=" " * _LABEL, break_long_words=False, break_on_hyphens=False
+    )
     for label, sentence in finding.evidence:
         yield from wrapped(label, sentence, width)
         if label == "rate" and any(finding.seconds):
