@@ -85,7 +85,7 @@ def script(
     A FOLDER is every .pkt file below it, in order of names.
     """
     from timewait.report import script as report
-    from timewait.script.job import Job
+    from timewait.script.job import Job, check_settings
 
     if not path:
         raise UsageError("which scripts? a file or a folder of .pkt files", "try: timewait script --help")
@@ -94,13 +94,16 @@ def script(
         from timewait.tcp.profiles import get
 
         profile = get(profile).name
+    asked_of_each = _pairs(settings, "--set")
+    if asked_of_each:
+        check_settings(profile, asked_of_each)
     asked = [
         Job(
             path=file,
             world=world,
             profile=profile,
             defines=_pairs(define, "--define", needs_value=False),
-            settings=_pairs(settings, "--set"),
+            settings=asked_of_each,
             tolerance=None if tolerance_usecs is None else tolerance_usecs * US,
             strict=strict,
             allow_shell=allow_shell,

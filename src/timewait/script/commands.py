@@ -173,7 +173,9 @@ class Commands:
                     f"{name} = {value}: the engine cannot act on that", f"it does as with {', '.join(sorted(agrees))}"
                 )
         except ValueError:
-            raise UnknownCommandError(f"{name} = {value}: that is not what it takes") from None
+            raise UnknownCommandError(
+                f"{name} = {value}: that is not what it takes", "see its value on a host: sysctl " + name
+            ) from None
         except settings.SettingError as error:
             raise self._unknown(name, error) from None
         self.values[name] = value

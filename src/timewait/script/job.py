@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timewait.clock import Duration
-from timewait.errors import TimewaitError
+from timewait.errors import TimewaitError, UsageError
 from timewait.script.outcome import Outcome
 from timewait.script.syntax import Script
-from timewait.script.world import World
+from timewait.script.world import UnknownCommandError, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,16 @@ def run(job: Job) -> Result:
         fault = f"{job.path}: a fault of timewait itself: {type(error).__name__} in {where}: {error}"
         return Result(path=job.path, error=(fault, "please report it, with the script"))
     return Result(path=job.path, outcome=outcome)
+
+
+def check_settings(profile: str, settings: Mapping[str, str]) -> None:
+    """Raise `UsageError` where the engine with this profile has no such setting, or cannot act on its value."""
+    from timewait.script.engine_world import EngineWorld
+
+    try:
+        EngineWorld(Script(name="", lines=()), profile=profile, settings=settings)
+    except UnknownCommandError as error:
+        raise UsageError(error.what, error.hint) from None
 
 
 def own_names(job: Job) -> dict[str, str]:
