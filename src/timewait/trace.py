@@ -144,7 +144,8 @@ class Trace:
         """Write a pcapng capture to a file that the caller opened.
 
         `at` None: what went onto the links, an interface a link; else what a capture on that host would have shown.
-        Comments say what befell a segment, and why a stack did not take it.
+        Comments say what befell a segment, and why a stack did not take it.  Packets are built of segments: what a
+        kernel's IP said beside (TTL, identification, ECN) is not kept.
         """
         refused = {
             id(entry.event.segment): f"not taken: {entry.event.reason.meaning}"
