@@ -213,7 +213,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(stack.waits) <= 4
         assert sum(listener.half_open for listener in stack.listeners.values()) <= 3 * len(stack.listeners)
         for conn in stack.connections.values():
-            assert len(conn.received) <= conn.rcv_limit + 1
+            # Linux takes a whole segment into an empty queue, past the window it offered: tcp_sequence(), tcp_input.c.
+            past = 9000 if stack.profile.whole_text_if_none_waits else 1
+            assert len(conn.received) <= conn.rcv_limit + past
             assert sum(len(data) for _, data in conn.pieces) <= 70000
             assert len(conn.buffer) <= 20000
             assert conn.rcv_wnd >= 0
