@@ -145,6 +145,14 @@ def bound_to_any_port(host: KernelHost) -> None:
         host.close(host.accept(listener).value)
 
 
+def bound_by_number(host: KernelHost) -> None:
+    """Live connections from ports that the program names itself: nobody else may have these ports."""
+    listener = narrow(host, 100)
+    for port in range(40000, 40030):
+        assert host.connect(SERVICE, source=Endpoint("127.0.0.1", port)).ok
+        host.accept(listener)
+
+
 def past_the_step(host: KernelHost) -> None:
     spend(host, narrow(host, 100), 60)
     host.wait(5_200 * MS)  # until the burst is no longer "now"
@@ -299,6 +307,7 @@ TROUBLES = {
     "held-by-live-sockets": Trouble(held_by_live_sockets, ("search-step WARNING",)),
     "bind-before-connect": Trouble(bound_early, ("bind-before-connect CRITICAL",)),
     "explicit-binds": Trouble(bound_to_any_port, ("explicit-binds WARNING",)),
+    "explicit-binds-live": Trouble(bound_by_number, ("explicit-binds WARNING",)),
     "bind-without-port": Trouble(bound_late, ()),
     "close-wait-leak": Trouble(half_closed, ("close-wait-leak WARNING",)),
     "fin-wait-2-full": Trouble(full_orphans, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),

@@ -16,6 +16,7 @@ _NOW_CELL = (LIFE_MS - 2000) // CELL_MS
 # RFC 9293 3.3.2, figure 5: the states on either way out.  CLOSING is both ways at once.
 _CLOSED_HERE = frozenset({"FIN-WAIT-1", "FIN-WAIT-2", "CLOSING", "TIME-WAIT"})
 _CLOSED_THERE = frozenset({"CLOSE-WAIT", "LAST-ACK"})
+NOBODY = ("", "", 0)  # where a destination would stand
 DEFAULT_RANGE = (32768, 60999)  # net/ipv4/af_inet.c, inet_init_net
 
 
@@ -96,6 +97,8 @@ class Budget(NamedTuple):
     late: int  # of the used ones, those that connect() tries last
     late_now: int  # of those, what went into TIME-WAIT within the last two seconds
     hz: int  # of the kernel's timer, which tells how much longer than 60 s a wait lasts; 0 where unknown
+    blocked: int = 0  # ports that `size` lacks, as bind() owns them and no socket to this destination holds them
+    unclear: int | None = 0  # ports held towards others that bind() may own; None where nobody looked
 
     @property
     def name(self) -> str:
@@ -111,8 +114,15 @@ class Budget(NamedTuple):
 
     @property
     def headroom(self) -> int:
-        """Ports that a new connection may still use."""
+        """Ports that a new connection may still use, at most."""
         return max(0, self.size - self.used) + self.reusable
+
+    @property
+    def headroom_least(self) -> int | None:
+        """The same, should bind() own every port of which nothing tells; None where nobody looked."""
+        if self.unclear is None:
+            return None
+        return max(0, self.size - self.used - self.unclear) + self.reusable
 
     @property
     def share(self) -> float:
@@ -138,14 +148,50 @@ class Budget(NamedTuple):
         return left, left + CELL_MS + timing(self.hz).late_most_ms
 
 
+class Taken:
+    """What bind() takes from every destination: ports that it owns for certain, and ports that it may own."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.pool = pool_of(snapshot.sysctls, snapshot.listeners)
+        self._bound: dict[tuple[str, str, int], set[int]] = {}
+        usable = ports_of(snapshot.sysctls).difference(self.pool.listening) if snapshot.bound else set()
+        for row in snapshot.bound:
+            self._bound.setdefault(row[:3], set()).update(usable.intersection(row.ports))
+        self.ports: set[int] = set().union(*self._bound.values())
+        self.idle = len(self._bound.get(NOBODY, ()))  # bound and not connected
+        self._unclear: dict[tuple[str, str, int], int] | None = None
+        if snapshot.unclear is not None:
+            self._unclear = {row[:3]: row.ports for row in snapshot.unclear}
+        self._all_unclear = sum((self._unclear or {}).values())
+
+    def blocked(self, at: tuple[str, str, int] | None) -> int:
+        """Return how many ports a destination lacks for certain; None is one that nobody goes to yet."""
+        return len(self.ports) - (len(self._bound.get(at, ())) if at else 0)
+
+    def size(self, at: tuple[str, str, int] | None) -> int:
+        """Return how many ports a destination may use, those included that it uses already."""
+        return max(0, self.pool.size - self.blocked(at))
+
+    def unclear(self, at: tuple[str, str, int] | None) -> int | None:
+        """Return how many more it may lack; None where nobody looked."""
+        if self._unclear is None:
+            return None
+        return self._all_unclear - (self._unclear.get(at, 0) if at else 0)
+
+
 def budgets(snapshot: Snapshot) -> list[Budget]:
     """Return the budget of every destination that clients here use, the fullest first."""
-    size = pool_of(snapshot.sysctls, snapshot.listeners).size
+    taken = Taken(snapshot)
     rows: dict[tuple[str, str, int], list[Population]] = {}
     for row in snapshot.populations:
         if row.role == "client" and row.in_pool and row.state != "LISTEN":
             rows.setdefault((row.local, row.address, row.port), []).append(row)
-    found = [_budget(at, size, own, reuse_delay(snapshot, at[0], at[1]), snapshot.hz) for at, own in rows.items()]
+    found = [
+        _budget(at, taken.size(at), own, reuse_delay(snapshot, at[0], at[1]), snapshot.hz)._replace(
+            blocked=taken.blocked(at), unclear=taken.unclear(at)
+        )
+        for at, own in rows.items()
+    ]
     return sorted(found, key=lambda budget: (-budget.share, -budget.used, budget.name))
 
 

@@ -95,6 +95,28 @@ def ports_in_use(look: Look, asked: Question) -> Cause:
     return Cause(cause, Verdict.RULED_OUT, evidence)
 
 
+def taken_by_bind(look: Look, asked: Question) -> Cause:
+    """Judge whether ports that bind() owns, for whatever destination, leave none or may leave none."""
+    cause = "bind() owns the ports that are left, which connect() passes over, whatever the destination"
+    matching = _matching(look, asked)
+    at = matching[0][:3] if matching else None
+    blocked, unclear = look.taken.blocked(at), look.taken.unclear(at)
+    left = matching[0].headroom if matching else look.taken.size(at)
+    evidence = f"{blocked:,} of {look.pool.size:,} ports of the range for certain"
+    if unclear is None:
+        evidence += "; this snapshot does not tell who chose the others"
+    elif unclear:
+        least = max(0, left - unclear)
+        evidence += f"; of {unclear:,} held towards others nothing tells: {least:,} to {left:,} are free"
+    attempt = asked.attempt("connect")
+    if attempt and attempt.ok and not asked.fixed:
+        return Cause(cause, Verdict.RULED_OUT, f"{evidence}; a connect() just now found a port")
+    if blocked and not left:
+        return Cause(cause, Verdict.CONFIRMED, evidence, "explicit-binds")
+    maybe = unclear is not None and unclear >= left > 0
+    return Cause(cause, Verdict.OPEN if maybe else Verdict.RULED_OUT, evidence, "explicit-binds" if maybe else "")
+
+
 def bound_early(look: Look, asked: Question) -> Cause:
     """Judge whether bind() to port 0 has used up one pool for all destinations."""
     cause = "bind() to port 0 chose the ports, from one pool for all destinations"
@@ -339,7 +361,9 @@ def conntrack_full(look: Look, asked: Question) -> Cause:
 
 
 SYMPTOMS: Final[dict[str, tuple[Callable[[Look, Question], Cause], ...]]] = {
-    "EADDRNOTAVAIL": (ports_in_use, bound_early, source_missing, small_pool, no_timestamps, live_pair, own_range),
+    "EADDRNOTAVAIL": (
+        *(ports_in_use, taken_by_bind, bound_early, source_missing, small_pool, no_timestamps, live_pair, own_range),
+    ),
     "EADDRINUSE": (other_listener, standing, port_in_range, bound_early),
     "slow connects": (refused_syn, lost_syn, full_queue, searching, minute_hang),
     "connect timeout": (lost_syn, full_queue, conntrack_full, minute_hang),

@@ -11,7 +11,8 @@ import time
 
 from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
-from timewait.host.budget import Budget, budgets, late_ports, pool_of, ports_of
+from timewait.host import bound
+from timewait.host.budget import NOBODY, Budget, budgets, late_ports, pool_of, ports_of
 from timewait.host.history import may_fill
 from timewait.host.limits import Limits
 from timewait.host.restarts import restarts
@@ -44,6 +45,7 @@ _MOST_OWNED = 10
 _MOST_ASKED = 200
 # Rows are made of no more sockets than that: some 3 us each.
 _MOST_LISTED = 200_000
+_ALWAYS_LISTED = 20_000
 # Counting in detail costs the standard library twice what a plain count does, so numpy pays earlier.
 _NUMPY_PAYS_FROM = census.NUMPY_PAYS_FROM // 2
 
@@ -88,9 +90,8 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
         recycle_in=() if namespace or _RECYCLE in values else tuple(sysctl.files_that_set(_RECYCLE)),
     )
     looked = looked._replace(restarts=restarts(looked, limits or Limits(), missing))
-    every = budgets(looked)
-    looked = _with_crowds(looked, every, limits or Limits(), missing)
-    return _with_owners(looked, every, limits or Limits(), missing)
+    looked, binding = _with_bound(looked, budgets(looked), limits or Limits(), missing)
+    return _with_owners(looked, budgets(looked), binding, limits or Limits(), missing)
 
 
 def _counters() -> dict[str, int]:
@@ -117,41 +118,66 @@ def _population(kind: "Kind", lefts: dict[int, int]) -> Population:
     return Population(STATES[state], role, own, *where, *split(lefts), late=half == census.LATE)
 
 
-def _with_crowds(snapshot: Snapshot, every: list[Budget], limits: Limits, missing: list[str]) -> Snapshot:
+def _with_bound(
+    snapshot: Snapshot, every: list[Budget], limits: Limits, missing: list[str]
+) -> tuple[Snapshot, set[int]]:
+    """Tell ports that bind() owns from those that connect() chose; return the inodes of what owns them as well.
+
+    A large table is only looked through where that may matter.
+    """
+    sockets = sum(row.sockets for row in snapshot.populations)
+    pressed = any(_pressed(budget, limits) for budget in every)
+    if sockets > _MOST_LISTED and not pressed:
+        return snapshot, set()
+    pool = pool_of(snapshot.sysctls, snapshot.listeners)
+    usable = ports_of(snapshot.sysctls).difference(pool.listening)
+    owned, inodes = bound.owned(usable)
+    snapshot = snapshot._replace(bound=owned)
+    if sockets > _MOST_LISTED:
+        missing.append(f"who chose the ports that connections hold: not looked at above {_MOST_LISTED:,} sockets")
+        return snapshot, inodes
+    if sockets > _ALWAYS_LISTED and sum(budget.used for budget in every) < limits.ports_step * pool.size:
+        return snapshot, inodes
+    clients = bound.held(usable)
+    known = {port for row in owned for port in row.ports}
+    share = snapshot.number("net.ipv4.ip_autobind_reuse") == 1
+    return snapshot._replace(
+        unclear=bound.unclear(clients, known, binds_share=share), crowds=_crowds(clients, pool.size, limits)
+    ), inodes
+
+
+def _crowds(clients: list[bound.Held], size: int, limits: Limits) -> tuple[Crowd, ...]:
     """Count different ports where the clients of one address, all destinations together, come near the pool's size.
 
     Ports that bind() chose are all different; ports that connect() chose are shared among destinations.
     """
-    size = max(1, pool_of(snapshot.sysctls, snapshot.listeners).size)
-    used: dict[str, list[int]] = {}
-    for budget in every:
-        used.setdefault(budget.local, []).append(budget.used)
-    near = {local for local, counts in used.items() if len(counts) > 1 and limits.ports_step <= sum(counts) / size <= 1}
-    if not near:
-        return snapshot
-    if sum(row.sockets for row in snapshot.populations) > _MOST_LISTED:
-        missing.append(
-            f"who chose the ports of {', '.join(sorted(near))}: not looked at above {_MOST_LISTED:,} sockets"
-        )
-        return snapshot
-    pool = ports_of(snapshot.sysctls)
-    ports: dict[str, list[int]] = {local: [] for local in near}
-    for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState()):
-        if row.local.address in near and row.local.port in pool:
-            ports[row.local.address].append(row.local.port)
-    found = (Crowd(local, len(own), len(set(own))) for local, own in sorted(ports.items()))
-    return snapshot._replace(crowds=tuple(found))
+    ports: dict[str, list[int]] = {}
+    towards: dict[str, set[tuple[str, str, int]]] = {}
+    for at, port, _ in clients:
+        ports.setdefault(at[0], []).append(port)
+        towards.setdefault(at[0], set()).add(at)
+    return tuple(
+        Crowd(local, len(own), len(set(own)))
+        for local, own in sorted(ports.items())
+        if len(towards[local]) > 1 and limits.ports_step <= len(own) / max(1, size) <= 1
+    )
 
 
-def _with_owners(snapshot: Snapshot, every: list[Budget], limits: Limits, missing: list[str]) -> Snapshot:
+def _pressed(budget: Budget, limits: Limits) -> bool:
+    return budget.share >= limits.ports_step or may_fill(budget, limits.full_within_s)
+
+
+def _with_owners(
+    snapshot: Snapshot, every: list[Budget], binding: set[int], limits: Limits, missing: list[str]
+) -> Snapshot:
     """Look up who holds sockets to the destinations, or of the services, in trouble, and only of those."""
-    pressed = [
-        budget for budget in every if budget.share >= limits.ports_step or may_fill(budget, limits.full_within_s)
-    ][:_MOST_OWNED]
+    pressed = [budget for budget in every if _pressed(budget, limits)][:_MOST_OWNED]
     troubled = dict.fromkeys([*(budget[:3] for budget in pressed), *_leaking(snapshot, limits)])
-    if not troubled:
-        return snapshot._replace(missing=tuple(missing))
     held = [(at, _inodes(*at)) for at in troubled]
+    if sum(len(row.ports) for row in snapshot.bound) >= limits.bound_ports:
+        held.append((NOBODY, binding))
+    if not held:
+        return snapshot._replace(missing=tuple(missing))
     wanted = {inode for _, inodes in held for inode in inodes}
     found, closed = owners.holders(wanted)
     unknown = len(wanted.difference(*(holder.inodes for holder in found)))

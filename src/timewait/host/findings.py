@@ -14,7 +14,7 @@ from timewait.host.folklore_findings import BUCKETS, DEFAULT_BUCKETS, folklore
 from timewait.host.history import forecast
 from timewait.host.limits import Limits
 from timewait.host.look import Look
-from timewait.host.port_findings import bound_ports, explicit_binds, ports
+from timewait.host.port_findings import bound_ports, explicit_binds, owned_ports, ports
 from timewait.host.restart_findings import restarts
 from timewait.host.snapshot import Snapshot
 
@@ -388,6 +388,7 @@ def server_side(look: Look) -> Iterator[Finding]:
 RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ports,
     bound_ports,
+    owned_ports,
     explicit_binds,
     restarts,
     bucket_overflow,

@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import NamedTuple
 
-from timewait.host.budget import Budget, Pool, budgets, merged, pool_of
+from timewait.host.budget import Budget, Pool, Taken, budgets, merged
 from timewait.host.history import History, history
 from timewait.host.limits import Limits
 from timewait.host.snapshot import Cells, Crowd, Population, Snapshot
@@ -33,7 +33,12 @@ class Look:
     @cached_property
     def pool(self) -> Pool:
         """The namespace's ephemeral ports."""
-        return pool_of(self.snapshot.sysctls, self.snapshot.listeners)
+        return self.taken.pool
+
+    @cached_property
+    def taken(self) -> Taken:
+        """What bind() takes of them from every destination."""
+        return Taken(self.snapshot)
 
     @cached_property
     def minis(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from timewait.clock import MS, SECOND, readable
 from timewait.endpoint import written
 from timewait.host import advice, closers
-from timewait.host.budget import Budget
+from timewait.host.budget import NOBODY, Budget
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import Forecast, History, forecast, history, may_fill
 from timewait.host.limits import search_ns
@@ -13,6 +13,11 @@ from timewait.host.look import Look
 from timewait.host.snapshot import Owner
 
 _MOST_NAMED = 3
+_NO_PORT = Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "needs Linux 4.2")
+_PASSED_OVER = (
+    "connect() passes over a port that bind() owns, its TIME-WAIT included, whatever the destination; tcp_tw_reuse "
+    "does not help"
+)
 
 
 def ports(look: Look) -> Iterator[Finding]:
@@ -64,7 +69,7 @@ def bound_ports(look: Look) -> Iterator[Finding]:
             ),
             ("ports of one destination (each has its own budget; see destinations in --json)",),
             (
-                Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "Linux 4.2"),
+                _NO_PORT,
                 Advice("leave bind() out where the source address does not matter"),
                 Advice("keep connections open and use them again"),
                 advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
@@ -75,6 +80,34 @@ def bound_ports(look: Look) -> Iterator[Finding]:
 
 def _soon(ahead: Forecast, within_s: float) -> bool:
     return ahead.full_in_s is not None and ahead.full_in_s <= within_s
+
+
+def owned_ports(look: Look) -> Iterator[Finding]:
+    """Ports of live sockets that bind() owns for certain: connect() passes them over, whatever the destination."""
+    count, size = len(look.taken.ports), look.pool.size
+    if count < max(look.limits.bound_ports, look.limits.explicit_binds * size):
+        return
+    idle = look.taken.idle
+    owners = [owner for owner in look.snapshot.owners if owner[:3] == NOBODY]
+    scarce = count >= look.limits.ports_nearly_gone * size
+    yield Finding(
+        "explicit-binds",
+        Severity.CRITICAL if scarce else Severity.WARNING,
+        "",
+        f"{count:,} of {size:,} ports are taken from every destination by bind()",
+        (
+            *((("who", closers.holders(owners)),) if owners else ()),
+            ("what", f"{idle:,} bound and not connected, {count - idle:,} connected from a port named in bind()"),
+            ("harm", _PASSED_OVER),
+        ),
+        ("a guess (live sockets tell; what waits may hold more)",),
+        (
+            Advice("bind no port, or only just before connect()"),
+            _NO_PORT,
+            advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
+        ),
+        {"local": None, "ports": count, "first_half": None, "not_connected": idle, "pool": size},
+    )
 
 
 def explicit_binds(look: Look) -> Iterator[Finding]:
@@ -114,13 +147,7 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
                         f"{first:,} are in use: bind() chose them, to port 0 or by number"
                     ),
                 ),
-                (
-                    "harm",
-                    (
-                        "connect() passes over a port that bind() owns, its TIME-WAIT included, whatever the "
-                        "destination; tcp_tw_reuse does not help"
-                    ),
-                ),
+                ("harm", _PASSED_OVER),
                 (
                     "doubt",
                     "sockets with IP_LOCAL_PORT_RANGE use both halves as well, and harm nobody: no record tells them",
@@ -128,17 +155,18 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
             ),
             ("connect() itself (it would have taken the other half)", "a full range (see destinations in --json)"),
             (
-                Advice("set IP_BIND_ADDRESS_NO_PORT before bind(): the port is then chosen by connect()", "Linux 4.2"),
+                _NO_PORT,
                 Advice("leave bind() out where neither source address nor port matters"),
                 advice.not_these("tcp_tw_reuse (it does not apply to ports that bind() chose)", advice.NOT_FIN_TIMEOUT),
             ),
-            {"local": local, "ports": count, "first_half": first, "pool": look.pool.size},
+            {"local": local, "ports": count, "first_half": first, "not_connected": None, "pool": look.pool.size},
         )
 
 
 def _finding(look: Look, budget: Budget, past: History, ahead: Forecast, name: str, severity: Severity) -> Finding:
     owners = [owner for owner in look.snapshot.owners if owner[:3] == (budget.local, budget.address, budget.port)]
-    evidence = [("ports", _held(budget)), ("who", _who(look, budget, owners)), *_rates(look, budget, past, ahead)]
+    evidence = [("ports", _held(budget)), *_blocked(look, budget), ("who", _who(look, budget, owners))]
+    evidence += _rates(look, budget, past, ahead)
     if name == "search-step":
         low, high = (readable(cost) for cost in search_ns(budget.size))
         evidence.append(
@@ -192,6 +220,24 @@ def _held(budget: Budget) -> str:
     if states[0][0] != "TIME-WAIT":
         text += f"; most are not in TIME-WAIT but in {states[0][0]}"
     return text
+
+
+def _blocked(look: Look, budget: Budget) -> Iterator[tuple[str, str]]:
+    """Yield what the budget lacks because of bind(), and what it may lack besides."""
+    text = []
+    if budget.blocked:
+        idle = look.taken.idle
+        text.append(
+            f"the budget lacks {budget.blocked:,} ports that bind() owns: {idle:,} bound and not connected, "
+            f"{budget.blocked - idle:,} named for other destinations"
+        )
+    if budget.unclear and budget.headroom:
+        text.append(
+            f"of {budget.unclear:,} ports held towards others nothing tells whether bind() chose them: "
+            f"{budget.headroom_least:,} to {budget.headroom:,} are free here"
+        )
+    if text:
+        yield "blocked", "; ".join(text)
 
 
 def _who(look: Look, budget: Budget, owners: list[Owner]) -> str:
@@ -308,6 +354,8 @@ def numbers(budget: Budget, past: History, ahead: Forecast) -> dict[str, object]
         "by_state": budget.by_state,
         "closes_first": budget.closes_first or None,
         "headroom": budget.headroom,
+        "headroom_least": budget.headroom_least,
+        "blocked": budget.blocked,
         "closes_per_s_now": round(past.now, 3),
         "closes_per_s_mean": round(past.mean, 3),
         "closes_per_s_worst_10_s": round(past.worst, 3),

@@ -44,8 +44,35 @@ class Crowd(NamedTuple):
     ports: int
 
 
+class Bound(NamedTuple):
+    """Ephemeral ports that bind() owns for certain: connect() passes them over, whatever the destination.
+
+    Held by sockets towards one destination; by bound sockets that are not connected where that is "", "" and 0.
+    """
+
+    local: str
+    address: str
+    port: int
+    ports: tuple[int, ...]
+
+
+class Unclear(NamedTuple):
+    """How many ephemeral ports bind() or connect() may have chosen: nothing tells.
+
+    Held towards one destination alone; where several hold the same ports that is "", "" and 0.
+    """
+
+    local: str
+    address: str
+    port: int
+    ports: int
+
+
 class Owner(NamedTuple):
-    """A process with live sockets to one destination, or of one service here (`local` is "" then)."""
+    """A process with live sockets to one destination, or of one service here (`local` is "" then).
+
+    With "", "" and 0: one whose sockets own ports through bind(), see `Bound`.
+    """
 
     local: str
     address: str
@@ -122,6 +149,8 @@ class Snapshot(NamedTuple):
     missing: tuple[str, ...] = ()  # what could not be read, and why
     recycle_in: tuple[str, ...] = ()  # files for the machine's start that set tcp_tw_recycle, on a kernel without it
     trace: Trace | None = None  # None where none was asked for
+    bound: tuple[Bound, ...] = ()
+    unclear: tuple[Unclear, ...] | None = None  # None where nobody looked
 
     def number(self, name: str) -> int | None:
         """Return a sysctl that is one whole number; None where the host has none or it is something else."""

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from timewait.errors import UsageError
-from timewait.host.snapshot import Closer, Crowd, Listening, Owner, Population, Restart, Snapshot, Trace
+from timewait.host.snapshot import Bound, Closer, Crowd, Listening, Owner, Population, Restart, Snapshot, Trace, Unclear
 from timewait.system.census import CELL_MS
 
 SCHEMA_VERSION: Final = 1
 FORMAT: Final = "timewait snapshot"
 _MOST_HZ: Final = 1200  # kernel/Kconfig.hz has 1000 at most, arch/alpha 1200
 # Fields that files of the same version may lack: they were added, with a default, and nothing else changed.
-_MAY_LACK: Final = frozenset({"restarts", "recycle_in", "trace"})
+_MAY_LACK: Final = frozenset({"restarts", "recycle_in", "trace", "bound", "unclear"})
 _MOST_COUNTED: Final = 1 << 64  # what a counter of the kernel can hold
 _MOST_CELL: Final = 1 << 20  # three days: far above any time left
 
@@ -66,6 +66,8 @@ def _read(data: dict[str, Any]) -> Snapshot:
     fields["crowds"] = tuple(Crowd(_address(at), _count(many), _count(ports)) for at, many, ports in data["crowds"])
     fields["restarts"] = tuple(_restart(row) for row in data.get("restarts", ()))
     fields["trace"] = _trace(data["trace"]) if data.get("trace") else None
+    fields["bound"] = tuple(map(_bound, data.get("bound", ())))
+    fields["unclear"] = None if data.get("unclear") is None else tuple(map(_unclear, data["unclear"]))
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
@@ -116,6 +118,16 @@ def _restart(row: list[Any]) -> Restart:
     address, port, running, reuse, count, left = row
     flag = None if reuse is None else bool(reuse)
     return Restart(_address(address), _port(port), bool(running), flag, _count(count), _count(left))
+
+
+def _bound(row: list[Any]) -> Bound:
+    local, address, port, ports = row
+    return Bound(_address(local), _address(address), _port(port), tuple(map(_port, ports)))
+
+
+def _unclear(row: list[Any]) -> Unclear:
+    local, address, port, ports = row
+    return Unclear(_address(local), _address(address), _port(port), _count(ports))
 
 
 def _numbers(data: dict[str, Any]) -> dict[str, int]:
@@ -193,6 +205,8 @@ def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
         owners=processes(snapshot.owners),
         trace=trace,
         crowds=rows(snapshot.crowds, "local"),
+        bound=rows(snapshot.bound, "local", "address"),
+        unclear=snapshot.unclear and rows(snapshot.unclear, "local", "address"),
         restarts=rows(snapshot.restarts, "address"),
         absent=tuple(map(hide, snapshot.absent)),
         recycle_in=tuple(map(word, snapshot.recycle_in)),

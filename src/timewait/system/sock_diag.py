@@ -49,6 +49,7 @@ STATES = (
     "CLOSING",
 )
 ESTABLISHED, FIN_WAIT_2, TIME_WAIT, LISTEN = 1, 5, 6, 10
+BOUND_INACTIVE = 13  # asks for sockets that are bound and no more, reported as CLOSED; Linux 6.8, nothing comes before
 ALL_STATES = 0xFFF
 
 # Only the first request type of this interface accepts AF_UNSPEC, and so gives IPv4 and IPv6 in one pass over the
@@ -71,8 +72,9 @@ FAMILY, STATE, TIMER, SOURCE_PORT, DESTINATION_PORT, SOURCE, DESTINATION, COOKIE
 RECORD_SIZE = 16 + 72  # attributes may follow: 96 in all with CAP_NET_ADMIN, which adds the mark
 TIMER_TIME_WAIT = 3  # inet_twsk_diag_fill: the record is a mini-socket and idiag_expires its time left in ms
 INET_DIAG_SKV6ONLY = 11
+INET_DIAG_SOCKOPT = 22  # struct inet_diag_sockopt: two bytes of flags
 INET_DIAG_REQ_BYTECODE = 1
-INET_DIAG_BC_JMP, INET_DIAG_BC_S_GE, INET_DIAG_BC_S_LE, INET_DIAG_BC_D_COND = 1, 2, 3, 8
+INET_DIAG_BC_JMP, INET_DIAG_BC_S_GE, INET_DIAG_BC_S_LE, INET_DIAG_BC_AUTO, INET_DIAG_BC_D_COND = 1, 2, 3, 6, 8
 
 MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, an IPv4 address in an IPv6 socket: RFC 4291 section 2.5.5.2
 
@@ -83,6 +85,7 @@ _HEAD = Struct("=IHHI")  # nlmsg_len, nlmsg_type, nlmsg_flags, nlmsg_seq
 _ATTRIBUTE = Struct("=HH")  # struct nlattr: length, kind
 _OUTSIDE = Struct("=HH BBHxxH BBH BBHxxH".replace(" ", ""))  # attribute; S_LE and a port; JMP; S_GE and a port
 _FILTER = Struct("=HHBBHBBxxi")  # attribute, instruction, condition
+_NAMED = Struct("=HHBBHBBH")  # attribute; AUTO; JMP
 
 
 def state_mask(*states: int) -> int:
@@ -94,15 +97,23 @@ def state_mask(*states: int) -> int:
 
 
 def dump_request(
-    mask: int, local_port: int = 0, peer_port: int = 0, peer: str = "", outside: "tuple[int, int] | None" = None
+    mask: int,
+    local_port: int = 0,
+    peer_port: int = 0,
+    peer: str = "",
+    outside: "tuple[int, int] | None" = None,
+    named: bool = False,
 ) -> bytes:
     """Return the request for all TCP sockets, both families, in the states of `mask`.
 
     A port of 0 matches any; `peer`: only sockets with this peer address, IPv4-mapped ones included; `outside`: only
-    those whose local port is not from the first to the last of these (65535 comes in any case).  Not both.
+    those whose local port is not from the first to the last of these (65535 comes in any case); `named`: only those
+    whose port was named in bind().  One of the three at most.
     """
     ports = (local_port.to_bytes(2, "big"), peer_port.to_bytes(2, "big"))
     condition = _peer_filter(peer) if peer else _port_filter(*outside) if outside else b""
+    if named:
+        condition = _named_filter()
     return request(TCPDIAG_GETSOCK, _REQUEST.pack(*ports, mask, 0) + condition)
 
 
@@ -115,6 +126,15 @@ def _port_filter(low: int, high: int) -> bytes:
     below = (INET_DIAG_BC_S_LE, 8, 12, max(0, low - 1))
     above = (INET_DIAG_BC_S_GE, 8, 12, min(65535, high + 1))
     return _OUTSIDE.pack(_OUTSIDE.size, INET_DIAG_REQ_BYTECODE, *below, INET_DIAG_BC_JMP, 4, 12, *above)
+
+
+def _named_filter() -> bytes:
+    """Return the attribute for ports that bind() was given: the flag SOCK_BINDPORT_LOCK, which AUTO asks for.
+
+    An automatic port comes to the jump, which leads beyond the end and so refuses; a named one leaps over it.
+    """
+    automatic = (INET_DIAG_BC_AUTO, 4, 8)
+    return _NAMED.pack(_NAMED.size, INET_DIAG_REQ_BYTECODE, *automatic, INET_DIAG_BC_JMP, 4, 8)
 
 
 def _peer_filter(peer: str) -> bytes:
@@ -172,6 +192,7 @@ def runs(
     peer_port: int = 0,
     peer: str = "",
     outside: "tuple[int, int] | None" = None,
+    named: bool = False,
 ) -> "Iterator[Run]":
     """Dump the TCP sockets in the states of `mask` and yield them as runs of records of one length.
 
@@ -182,7 +203,7 @@ def runs(
     """
     source = DumpSocket()
     try:
-        source.ask(dump_request(mask, local_port, peer_port, peer, outside))
+        source.ask(dump_request(mask, local_port, peer_port, peer, outside, named))
         yield from runs_of(source, state, size)
     finally:
         source.close()
@@ -241,14 +262,14 @@ def address_text(family: int, packed: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET6, packed)
 
 
-def attribute(buffer: bytearray, at: int, length: int, wanted: int) -> int:
-    """Return the first byte of a record's attribute, 0 when absent.  Raises `NetlinkError` for a false length."""
+def attribute(buffer: bytearray, at: int, length: int, wanted: int, index: int = 0) -> int:
+    """Return a byte of a record's attribute, 0 when absent.  Raises `NetlinkError` for a false length."""
     here, end = at + RECORD_SIZE, at + length
     while here + _ATTRIBUTE.size <= end:
         size, kind = _ATTRIBUTE.unpack_from(buffer, here)
         if size < _ATTRIBUTE.size or here + size > end:
             raise NetlinkError(f"an attribute of a socket record claims {size} bytes where {end - here} are left")
-        if kind == wanted and size > _ATTRIBUTE.size:
-            return buffer[here + _ATTRIBUTE.size]
+        if kind == wanted and size > _ATTRIBUTE.size + index:
+            return buffer[here + _ATTRIBUTE.size + index]
         here += (size + 3) & ~3
     return 0

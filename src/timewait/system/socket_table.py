@@ -5,6 +5,7 @@ For a table of a million rows that only wants counting, see `census`.
 
 from collections.abc import Iterable, Iterator
 from struct import Struct
+from sys import byteorder
 from typing import NamedTuple
 
 from timewait.clock import MS, Duration
@@ -12,6 +13,7 @@ from timewait.endpoint import Endpoint
 from timewait.system.netlink import DumpState, InterruptedDumpError, NetlinkError
 from timewait.system.sock_diag import (
     INET_DIAG_SKV6ONLY,
+    INET_DIAG_SOCKOPT,
     LISTEN,
     STATES,
     TIMER_TIME_WAIT,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 # send queue, uid, inode.
 _RECORD = Struct("=16x BBBx 2s2s 16s16s I8s IIIII".replace(" ", ""))
 _ATTEMPTS = 4
+# struct inet_diag_sockopt, the first bit field of the second byte.
+_BIND_ADDRESS_NO_PORT = 0x01 if byteorder == "little" else 0x80
 
 
 class Socket(NamedTuple):
@@ -37,6 +41,7 @@ class Socket(NamedTuple):
     `mini`: the record is a TIME-WAIT mini-socket (struct inet_timewait_sock): true TIME-WAIT, or an orphan in
     FIN-WAIT-2, which the kernel keeps as one too.  `time_left`: nanoseconds until a mini-socket goes, else None.
     `uid` and `inode` are 0 for a mini-socket, which has no owner.
+    `no_port`: a full socket with IP_BIND_ADDRESS_NO_PORT.
     """
 
     state: str
@@ -51,6 +56,7 @@ class Socket(NamedTuple):
     interface: int = 0
     cookie: bytes = bytes(8)
     v6_only: bool = False
+    no_port: bool = False
 
 
 def rows(run: "Run") -> Iterator[Socket]:
@@ -75,6 +81,7 @@ def rows(run: "Run") -> Iterator[Socket]:
             interface,
             cookie,
             bool(attribute(buffer, at, length, INET_DIAG_SKV6ONLY)),
+            not mini and bool(attribute(buffer, at, length, INET_DIAG_SOCKOPT, 1) & _BIND_ADDRESS_NO_PORT),
         )
 
 
@@ -86,9 +93,10 @@ def stream(
     peer_port: int = 0,
     peer: str = "",
     outside: tuple[int, int] | None = None,
+    named: bool = False,
 ) -> Iterator[Socket]:
     """Yield the sockets of this network namespace as the kernel hands them out; `state` tells of interruptions."""
-    for run in runs(mask, state, local_port=local_port, peer_port=peer_port, peer=peer, outside=outside):
+    for run in runs(mask, state, local_port=local_port, peer_port=peer_port, peer=peer, outside=outside, named=named):
         yield from rows(run)
 
 
