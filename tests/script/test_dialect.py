@@ -290,7 +290,7 @@ def test_freebsd_s_hop_limit_holds_in_time_wait_too(tmp_path: Path) -> None:
 
 
 def test_freebsd_s_listener_announces_whole_segments_once_its_window_is_scaled(tmp_path: Path) -> None:
-    """65536 rounded up to 45 segments of 1460 are 65700; 1026 of 64."""
+    """65536 rounded up to 45 segments of 1460 are 65700; 1027 of 64: roundup2() in tcp_output()."""
     passes(
         tmp_path,
         f"""{LISTENER}
@@ -300,7 +300,7 @@ def test_freebsd_s_listener_announces_whole_segments_once_its_window_is_scaled(t
 +0 accept(3, ..., ...) = 4
 +0 getsockopt(4, SOL_SOCKET, SO_RCVBUF, [65700], [4]) = 0
 +0 close(4) = 0
-+0 > F. 1:1(0) ack 1 win 1026
++0 > F. 1:1(0) ack 1 win 1027
 """,
         "freebsd",
     )

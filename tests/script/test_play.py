@@ -279,8 +279,8 @@ def test_freebsd_s_second_retransmission_has_its_slop() -> None:
     )
 
 
-def test_freebsd_s_simultaneous_open_offers_again_but_sack() -> None:
-    """tcp_output.c: TF_REQ_SCALE and TF_REQ_TSTMP decide for a SYN; the text of a SYN waits for the connection."""
+def test_freebsd_s_simultaneous_open_offers_what_the_peer_did_and_keeps_its_text() -> None:
+    """tcp_do_segment(): a SYN in SYN-SENT clears TF_REQ_SCALE, TF_REQ_TSTMP and TF_SACK_PERMIT for what it lacks."""
     passes(
         """
 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
@@ -288,7 +288,7 @@ def test_freebsd_s_simultaneous_open_offers_again_but_sack() -> None:
 +0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
 +0 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 100 ecr 0>
 +.1 < S 0:3(3) win 32767 <mss 1460>
-+0 > S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 6,nop,nop,TS val 200 ecr 0>
++0 > S. 0:0(0) ack 1 win 65535 <mss 1460>
 +0 getsockopt(3, SOL_SOCKET, SO_RCVBUF, [65700], [4]) = 0
 +0 read(3, ..., 100) = -1 EWOULDBLOCK (Operation would block)
 +.1 < . 4:4(0) ack 1 win 65535

@@ -324,7 +324,7 @@ def test_a_scaled_window_is_announced_scaled_after_the_handshake() -> None:
         0.000  us > peer  SYN seq=0 win=65535
         0.000  peer > us  SYN,ACK seq=0 ack=1
         0.000  us  ESTABLISHED
-        0.000  us > peer  ACK seq=1 ack=1 win=1026
+        0.000  us > peer  ACK seq=1 ack=1 win=1027
     """
     play("freebsd", trace, scale=6)
 

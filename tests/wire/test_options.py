@@ -149,7 +149,6 @@ def test_an_impossible_length_is_refused(block: str, words: str) -> None:
         ((NOP, NOP, Timestamps(0, 2**32)), "out of range"),
         ((UnknownOption(1, b""),), "kind 1 cannot"),
         ((UnknownOption(256, b""),), "kind 256 cannot"),
-        ((END, NOP), "after the end"),
     ],
 )
 def test_what_no_header_can_carry_is_the_callers_mistake(value: tuple[Option, ...], words: str) -> None:

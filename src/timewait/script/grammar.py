@@ -38,6 +38,7 @@ WORDS: Mapping[str, str] = {
     "FIELD": "ack, win or urg",
     "ABSOLUTE": "!",
     "INT": "a number",
+    "OCTETS": "",  # said by WORD
     "HEX": "a hexadecimal number",
     "WORD": "a name",
     "NAME": "a name",

@@ -116,6 +116,8 @@ AGREES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             "net.inet.tcp.functions_default": frozenset({"freebsd"}),
             "net.inet.tcp.cc.algorithm": frozenset({"newreno"}),
             "net.inet.tcp.tso": frozenset("01"),
+            "net.inet.tcp.rfc6675_pipe": frozenset("1"),
+            "net.inet.tcp.sack.revised": frozenset("1"),
             "net.inet.tcp.log_debug": ANY_VALUE,
             "net.inet.tcp.log_in_vain": ANY_VALUE,
             "net.inet.tcp.fast_finwait2_recycle": frozenset("0"),

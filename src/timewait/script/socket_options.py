@@ -9,7 +9,7 @@ from typing import Final
 
 from timewait.clock import MS, SECOND
 from timewait.script import tcp_info
-from timewait.script.calls import CONSTANTS, evaluate
+from timewait.script.calls import CONSTANTS, OTHER_STACKS_OPTIONS, evaluate
 from timewait.script.syntax import Array, Call, Expression, Number, Struct, Text, Word
 from timewait.script.world import UnknownCallError
 from timewait.tcp.connection import Connection, Options
@@ -54,6 +54,8 @@ _KEPT: Final = frozenset(
     {
         *("SO_PRIORITY", "SO_MARK", "SO_RCVLOWAT", "SO_OOBINLINE", "SO_TIMESTAMP", "SO_TIMESTAMPING", "SO_DEBUG"),
         *("SO_BROADCAST", "SO_DONTROUTE", "SO_ZEROCOPY", "SO_MAX_PACING_RATE", "TCP_CONGESTION", "TCP_INQ"),
+        *("TCP_LOG", "TCP_LOGID", "TCP_LOG_LIMIT", "TCP_PERF_INFO", "TCP_PROC_ACCOUNTING"),
+        *("TCP_PCAP_IN", "TCP_PCAP_OUT"),
         *("TCP_NOTSENT_LOWAT", "TCP_FUNCTION_BLK", "TCP_CCALGOOPT", "IP_MTU_DISCOVER", "IPV6_V6ONLY"),
         *("IP_FREEBIND", "IPV6_MTU_DISCOVER", "IP_RECVERR", "IPV6_RECVERR"),
     }
@@ -120,6 +122,8 @@ def get_option(
         return _number(int(value or 0) // (unit or 1))
     if name in _KEPT:
         return kept.get(name, _number(0))
+    if name in OTHER_STACKS_OPTIONS:
+        return Errno.ENOPROTOOPT
     raise UnknownCallError(f"the engine has no option {name}")
 
 
@@ -132,6 +136,8 @@ def set_option(stack: Stack, system: str, handle: int, kept: dict[str, Expressio
     if name in _KEPT:
         kept[name] = value
         return None
+    if name in OTHER_STACKS_OPTIONS:
+        return Errno.ENOPROTOOPT
     if isinstance(value, (Text, Struct)):
         raise UnknownCallError(f"{name}: a number is wanted")
     number = evaluate(value, system)

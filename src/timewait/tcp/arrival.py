@@ -108,7 +108,7 @@ def _check_congestion(conn: Connection, segment: Segment) -> None:
             conn.ack_now = True
     if conn.shared.congested:
         conn.ecn_echo = True
-        conn.ack_now = True
+        conn.ack_now = conn.ack_now or conn.shared.profile.ecn_acked_at_once
     if flags & ECE and gt(segment.ack, conn.ecn_seq):
         sender.cut_window(conn)
 

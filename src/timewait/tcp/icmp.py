@@ -35,6 +35,10 @@ class IcmpError(Enum):
         return self.value[0]
 
 
+# What another router may know better by the next try.
+_ON_THE_WAY = (IcmpError.NETWORK_UNREACHABLE, IcmpError.HOST_UNREACHABLE)
+
+
 def icmp_arrives(conn: Connection, kind: IcmpError, quoted: Segment, mtu: int, now: Instant, out: list[Event]) -> None:
     """Take an ICMP error that quotes `quoted`, a segment of ours.
 
@@ -51,11 +55,15 @@ def icmp_arrives(conn: Connection, kind: IcmpError, quoted: Segment, mtu: int, n
     if kind is IcmpError.FRAGMENTATION_NEEDED:
         _shrink_segments(conn, mtu, now, out)
         return
+    profile = conn.shared.profile
     if conn.state is SYN_SENT or (conn.state is SYN_RECEIVED and not conn.passive):
-        if conn.shared.profile.icmp_ends_opening:
+        refused = profile.icmp_refuses and kind in (IcmpError.PROTOCOL_UNREACHABLE, IcmpError.PROHIBITED)
+        if kind in _ON_THE_WAY and conn.retries < profile.icmp_patience:
+            conn.soft_error = kind.error
+        elif profile.icmp_ends_opening:
             conn.shared.counters["AttemptFails"] += 1
-            step(conn, Input.TIMEOUT_USER, out, kind.error)
-    elif kind.value[1] == "hard" and conn.shared.profile.icmp_hard_aborts:
+            step(conn, Input.TIMEOUT_USER, out, Errno.ECONNREFUSED if refused else kind.error)
+    elif kind.value[1] == "hard" and profile.icmp_hard_aborts:
         step(conn, Input.TIMEOUT_USER, out, kind.error)
     elif conn.handle:
         conn.soft_error = kind.error

@@ -12,7 +12,6 @@ from timewait.clock import SECOND, Instant
 from timewait.tcp.connection import NEVER, Connection
 from timewait.tcp.events import Event, Send
 from timewait.tcp.profile import Ecn
-from timewait.tcp.states import SYN_RECEIVED
 from timewait.wire.segment import (
     ACK,
     CWR,
@@ -54,10 +53,7 @@ def opening_options(conn: Connection, now: Instant) -> tuple[Option, ...]:
     if conn.options.no_options:
         return ()
     scale = conn.rcv_scale if conn.scale_ok else None
-    stamps = conn.ts_ok
-    if profile.simultaneous_offers and not conn.sack_ok and conn.state is SYN_RECEIVED and not conn.passive:
-        scale, stamps = profile.window_scale, profile.timestamps
-    options, at = _laid_out(profile.syn_layout, profile.lone_sack_trails, conn.own_mss, conn.sack_ok, stamps, scale)
+    options, at = _laid_out(profile.syn_layout, profile.lone_sack_trails, conn.own_mss, conn.sack_ok, conn.ts_ok, scale)
     if at < 0:
         return options
     return (*options[:at], Timestamps(timestamp_now(conn, now), conn.ts_recent), *options[at + 1 :])

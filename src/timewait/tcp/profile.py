@@ -333,6 +333,10 @@ class Profile:
     """Whether an ICMP error that quotes SND.NXT itself is believed; RFC 5927 section 4.1 has it lie below."""
     icmp_ends_opening: bool = True
     """Whether an ICMP unreachable ends a connection that is not yet established."""
+    icmp_patience: int = 0
+    """How many times a SYN is sent again before a message that network or host are unreachable ends the opening."""
+    icmp_refuses: bool = False
+    """Whether, while opening, what is prohibited and a protocol that is unreachable are told as a refusal."""
     icmp_hard_aborts: bool = False
     """Whether a hard ICMP error ends an established connection.  RFC 9293 SHLD-26; RFC 5461 advises against it."""
 
@@ -348,8 +352,6 @@ class Profile:
     window_scale: int | None = 7
     syn_layout: tuple[tuple[str, ...], ...] = (("mss",), ("sack", "ts"), ("wscale",))
     """Groups in order; each is filled with leading NOPs to a multiple of four."""
-    simultaneous_offers: bool = False
-    """Whether the SYN-ACK of a simultaneous open offers scaling and timestamps again, the peer's SYN lacking SACK."""
     lone_sack_trails: bool = False
     """Whether SACK-permitted without timestamps is filled with end-of-options after it, not NOPs before."""
     window_rounds_up: bool = False
@@ -387,6 +389,8 @@ class Profile:
     path_mtu_in_syn: bool = False
     """Whether a SYN sent again offers a segment size that fits the path as ICMP has told it."""
     ecn: Ecn = Ecn.OFF
+    ecn_acked_at_once: bool = False
+    """Whether a segment that came marked is acknowledged at once."""
     ecn_syn_retries: int = 0
     """How many times a SYN is sent again with that question in it.  RFC 3168 section 6.1.1.1."""
 

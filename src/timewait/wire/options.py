@@ -110,8 +110,10 @@ def _option(kind: int, data: bytes) -> Option:
 def encode(options: tuple[Option, ...]) -> bytes:
     """Return the option block, padded with zeros to whole words.
 
-    Raises ValueError for what cannot be sent: more than 40 bytes, a number out of range, an option after the end of
-    options, an `UnknownOption` of kind 0 or 1, which have no length.
+    What follows an end-of-options is written too, and read by nobody.
+
+    Raises ValueError for what cannot be sent: more than 40 bytes, a number out of range, an `UnknownOption` of kind 0
+    or 1, which have no length.
     """
     if not options:
         return b""
@@ -126,8 +128,6 @@ def encode(options: tuple[Option, ...]) -> bytes:
         )
     except StructError as error:
         raise ValueError(f"an option holds a number out of range: {error}") from None
-    if _END in options[:-1] and any(option != _END for option in options[options.index(_END) :]):
-        raise ValueError("an option after the end of options")
     if len(block) % 4:
         block += bytes(-len(block) % 4)
     if len(block) > MAX_SIZE:

@@ -20,6 +20,7 @@ PROFILE: Final[Profile] = derive(
         "tw_ack_restarts": (True, "read: tcp_input.c, TCPS_TIME_WAIT"),
         "closing_repeats_fin": (False, "chosen: not observed here"),
         "judge_by_buffer": (False, "chosen: not observed here"),
+        "window_rounds_up": (False, "chosen: not observed here"),
         "receive_buffer": (65535, "chosen: not observed here"),
         "receive_buffer_active": (None, "chosen: not observed here"),
         "ephemeral_range": ((49152, 65535), "read: net.inet.ip.portrange.first and last"),
