@@ -7,11 +7,10 @@ those of packetdrill (run_packet.c, socket.h, tcp_options.c); when a packet has 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from timewait.errors import TimewaitError
+from timewait.script.flow import Flow
 from timewait.script.syntax import ANY, IcmpPacket, Match, OptionSpec, TcpPacket
 from timewait.wire import icmp
 from timewait.wire.errors import WireError
@@ -109,56 +108,6 @@ _CODE: Final = re.compile(r"code_(\d{1,3})")
 
 class PacketError(TimewaitError):
     """A packet of the script that cannot be sent or mapped."""
-
-
-class Phase(Enum):
-    """How far a flow has come, as packetdrill follows it from the calls and the packets of the script."""
-
-    NEW = "new"
-    LISTENING = "listening"
-    PASSIVE = "SYN received"
-    PASSIVE_ANSWERED = "SYN-ACK sent"
-    CONNECTING = "connecting"
-    SYN_SENT = "SYN sent"
-    OPEN = "open"
-
-
-# A flow's descriptor while it has none: not yet, or not any more.
-NOT_ACCEPTED: Final = -1
-GIVEN_BACK: Final = -2
-
-
-@dataclass(slots=True, kw_only=True)
-class Flow:
-    """One connection as the script sees it.  Ports are 0 while not known; `descriptor` is the script's own number.
-
-    `script_isn`, `live_isn`: of the stack under test, as written and as sent; `remote_isn`: of the script's side.
-    """
-
-    descriptor: int = NOT_ACCEPTED
-    phase: Phase = Phase.NEW
-    local_port: int = 0
-    remote_port: int = 0
-    script_isn: int = 0
-    live_isn: int = 0
-    remote_isn: int = 0
-    asked: int | None = None  # the number of the last bare SYN sent to the stack
-    stamps: dict[int, int] = field(default_factory=dict)  # timestamp as written -> as sent
-    first_stamp: tuple[int, int] | None = None  # the first of these pairs
-    last_stamp: int = 0
-    peer_mss: int = 536  # what the script's SYN allows
-
-    def fits(self, segment: Segment) -> bool:
-        """Whether the stack sent this segment on this flow."""
-        return segment.source_port == self.local_port and segment.destination_port == self.remote_port
-
-    def local_offset(self, syn: bool) -> int:
-        """Return what a number of the stack's side gains on its way from script to wire."""
-        return self.live_isn - self.script_isn if syn else self.live_isn
-
-    def remote_offset(self, syn: bool) -> int:
-        """Return the same for the script's side, whose ISN is as written."""
-        return 0 if syn else self.remote_isn
 
 
 def bits(flags: Iterable[str]) -> int:
