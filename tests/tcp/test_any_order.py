@@ -211,7 +211,9 @@ class AnyOrder(RuleBasedStateMachine):
             return
         stack = self.stack
         assert len(stack.waits) <= 4
-        assert sum(listener.half_open for listener in stack.listeners.values()) <= 3 * len(stack.listeners)
+        for listener in stack.listeners.values():
+            assert 0 <= listener.half_open <= 3
+            assert all(isinstance(stack.handles[each], Connection) for each in listener.ready)
         for conn in stack.connections.values():
             # Linux takes a whole segment into an empty queue, past the window it offered: tcp_sequence(), tcp_input.c.
             past = 9000 if stack.profile.whole_text_if_none_waits else 1

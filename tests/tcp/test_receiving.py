@@ -177,6 +177,18 @@ def test_a_full_accept_queue_drops_syns_and_counts_them() -> None:
     assert sum(row.state is EST for row in pair.server.sockets()) == 3
 
 
+def test_a_connection_given_up_before_it_was_accepted_is_not_accepted() -> None:
+    for give_up in ("close", "abort"):
+        pair = Pair("rfc9293")
+        for _ in range(2):
+            assert pair.try_connect() is None
+        [listener] = pair.server.listeners.values()
+        first, second = listener.ready
+        getattr(pair.server, give_up)(first, pair.now)
+        assert pair.server.accept(pair.listener) == second
+        assert listener.half_open == 0
+
+
 def test_half_open_connections_are_limited_and_time_out() -> None:
     player = Player("rfc9293", passive=True, changes={"syn_backlog": 2})
     stack = player.stack

@@ -354,8 +354,7 @@ class Stack(Demux):
                 self.settle(owner, now, out)
                 return Errno.EINPROGRESS, out
         if not owner.lingering:
-            del self.handles[handle]
-            owner.handle = 0
+            self._let_go(handle, owner)
         if live:
             self.settle(owner, now, out)
         return None, out
@@ -369,8 +368,7 @@ class Stack(Demux):
         live = self.connections.get(owner.key) is owner
         if live:
             calls.abort(owner, now, out)
-        del self.handles[handle]
-        owner.handle = 0
+        self._let_go(handle, owner)
         owner.lingering = False
         if live:
             self.settle(owner, now, out)
@@ -380,6 +378,14 @@ class Stack(Demux):
             if wait is not None:
                 self.forget(owner.key, packed, wait, out)
         return None, out
+
+    def _let_go(self, handle: int, owner: Connection) -> None:
+        del self.handles[handle]
+        owner.handle = 0
+        listener = self.handles.get(owner.listener)
+        if isinstance(listener, Listener) and handle in listener.ready:
+            listener.ready.remove(handle)  # given up before it was accepted
+        owner.listener = 0
 
     def _close_listener(self, listener: Listener, now: Instant, out: Events) -> None:
         """Half-open children are forgotten; established ones that nobody accepted are reset.  Section 3.10.4."""
