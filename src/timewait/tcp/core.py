@@ -253,7 +253,7 @@ class Core:
             conn.linger_at = NEVER
             out.append(Released(conn.handle, conn.error))
             self.handles.pop(conn.handle, None)
-        if state is FIN_WAIT_2 and conn.end_at == NEVER and (conn.user_gone or self.profile.fin_wait_2_held):
+        if state is FIN_WAIT_2 and conn.user_gone and conn.end_at == NEVER:
             self._bound_fin_wait_2(conn, now, out)
             state = conn.state
         if state is CLOSED or state is TIME_WAIT or state is LISTEN:

@@ -261,8 +261,6 @@ class Profile:
     """How long it may last without a user; None: for ever, as the text has it."""
     fin_wait_2_floor: int = 0
     """At least this many halves of the retransmission timeout."""
-    fin_wait_2_held: bool = False
-    """Whether the limit holds for a connection whose user has only closed its writing side too."""
     fin_wait_2_small: Duration = 0
     """Orphans with no more than this left to wait become a small record; 0: never."""
     linger2_limit: Duration = 120 * SECOND

@@ -37,11 +37,7 @@ PROFILE: Final[Profile] = derive(
         "tw_no_ack": (NoAckRule.ACK, "read: tcp_timewait_input(): any text is acknowledged"),
         "tw_ack_replies": (False, "read: tcp_timewait_input(): an empty segment draws nothing"),
         "tw_fin_restarts": (True, "read: tcp_timewait_input()"),
-        "fin_wait_2": (20 * SECOND, "read: TCP_FIN_WAIT_TIMEOUT, src/include/lwip/priv/tcp_priv.h"),
-        "fin_wait_2_held": (
-            True,
-            "recalled, not looked up: tcp_slowtmr() asks for the state alone, once receiving is shut",
-        ),
+        "fin_wait_2": (20 * SECOND, "read: TCP_FIN_WAIT_TIMEOUT, tcp_priv.h; TF_RXCLOSED alone, tcp_slowtmr(), tcp.c"),
         "timestamps": (False, "read: LWIP_TCP_TIMESTAMPS 0, src/include/lwip/opt.h"),
         "syn_ack_again": (True, "recalled, not looked up: tcp_process(), SYN_RCVD, src/core/tcp_in.c"),
         "timestamps_required": (False, "read: LWIP_TCP_TIMESTAMPS, src/include/lwip/opt.h: not used locally"),
