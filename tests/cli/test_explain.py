@@ -87,6 +87,20 @@ def test_an_address_that_is_not_here_is_confirmed() -> None:
         assert host.connect(SERVICE, source=Endpoint("192.0.2.1", 0)).error == "EADDRNOTAVAIL"
 
 
+def test_without_a_source_it_is_the_one_that_the_kernel_takes() -> None:
+    """From the routing table: loopback's own for loopback, and none where there is no route."""
+    require_namespaces()
+    with KernelHost() as host:
+        asked = ("EADDRNOTAVAIL", "--netns", str(host.pid), "--to")
+        shown = explain(*asked, str(SERVICE))
+        here = json.loads(explain(*asked, "127.0.0.7:80", "--json").stdout)
+        nowhere = json.loads(explain(*asked, "192.0.2.1:80", "--json").stdout)
+    assert "without bind() the kernel takes 127.0.0.1;" in shown.stdout
+    assert verdict(shown.stdout, "the source address is not on this host") == "ruled out"
+    assert (here["from"], here["route"]) == (None, {"source": "127.0.0.1", "error": None})
+    assert nowhere["route"] == {"source": None, "error": "ENETUNREACH"}
+
+
 def test_connections_without_timestamps_are_confirmed() -> None:
     require_namespaces()
     with KernelHost() as host:
@@ -237,6 +251,23 @@ def test_a_command_is_read_by_its_words_then_by_its_status(line: str, status: in
     assert words in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "words", "agrees"),
+    [
+        ("echo bind: address in use", "command        agrees: it says EADDRINUSE", True),
+        ("echo Connection timed out", "command        differs: it says connect timeout, not EADDRINUSE", False),
+        ("true", "command        ended well; it does not show EADDRINUSE now", False),
+        ("false", "command        failed, and does not say EADDRINUSE", False),
+    ],
+)
+def test_what_is_asked_and_what_a_command_says_agree_or_differ(line: str, words: str, agrees: bool) -> None:
+    asked = ("EADDRINUSE", "--from", "127.0.0.1:1", "--errno-from", line)
+    shown = explain(*asked).stdout
+    assert shown.startswith(f"EADDRINUSE\n  {words}")
+    assert "another socket listens" in shown
+    assert json.loads(explain(*asked, "--json").stdout)["heard"]["agrees"] is agrees
+
+
 def test_the_last_error_named_is_the_one() -> None:
     assert said("Connection timed out, trying again\nconnect: Cannot assign requested address\n", 0) == "EADDRNOTAVAIL"
     assert said("", errno.ETIMEDOUT) == "connect timeout"
@@ -276,7 +307,6 @@ def test_symptoms_are_understood_in_the_words_of_users() -> None:
         (["EADDRINUSE", "--snapshot", "/no/such/file"], "/no/such/file cannot be read"),
         (["EADDRINUSE", "--snapshot", "x", "--netns", "y"], "--snapshot examines a file"),
         ([], "one of WHAT and --errno-from is needed"),
-        (["EADDRINUSE", "--errno-from", "true"], "one of WHAT and --errno-from is needed"),
         (["EADDRINUSE", "--try"], "--try has nothing to bind"),
         (["slow connects", "--try", "--to", "127.0.0.1"], "--try has nowhere to connect to"),
         (["--errno-from", "/no/such/program"], "'/no/such/program' cannot be run"),

@@ -12,7 +12,7 @@ from timewait.cli.output import WHEN, show_lines, width
 from timewait.clock import SECOND, readable
 from timewait.endpoint import Endpoint, parse
 from timewait.errors import Exit, UsageError
-from timewait.host.causes import SYMPTOMS, Question, Verdict, judge, of_a_second, said, symptom
+from timewait.host.causes import SYMPTOMS, Heard, Question, Verdict, judge, of_a_second, said, symptom
 from timewait.host.limits import Limits
 from timewait.host.look import Look
 from timewait.host.meanings import MEANINGS
@@ -26,12 +26,14 @@ Examples:
   timewait explain EADDRINUSE --from 0.0.0.0:8080 --try
   timewait explain "1-second connects" --to 192.0.2.7:5432 --try
   timewait explain --errno-from "curl http://192.0.2.7/" --to 192.0.2.7:80
+  timewait explain EADDRNOTAVAIL --errno-from "curl http://192.0.2.7/" --to 192.0.2.7:80
   timewait explain ports-gone                what a finding of doctor means
 
 \b
 --try makes one real connect() to --to, for 10 s at most, and resets the connection, which leaves no TIME-WAIT; for
 EADDRINUSE it is a bind() of --from, without listening.  --errno-from runs a command of yours, without a shell, for
-60 s at most, and takes the error from its words, or from an exit status that is an errno.  --from is an end of the
+60 s at most, and takes the error from its words, or from an exit status that is an errno; with WHAT too it says whether
+they agree, and WHAT is judged.  --from is an end of the
 connection here; the file that `doctor` and `sockets` read with --from is named with --snapshot, as they know it too.
 
 \b
@@ -67,8 +69,8 @@ def explain(
     """Judge every known cause of a symptom on this host, or explain a finding.  Changes nothing.
 
     WHAT is EADDRNOTAVAIL, EADDRINUSE, "slow connects", "connect timeout", or the id of a finding; or it is left out,
-    and --errno-from tells.  Each cause is confirmed, ruled out, or not decidable from outside the program, with the
-    evidence.
+    and --errno-from tells; with both, whether they agree.  Without --from the own address is what the kernel takes.
+    Each cause is confirmed, ruled out, or not decidable from outside the program, with the evidence.
     """
     if meaning := MEANINGS.get(what):
         if as_json:
@@ -81,8 +83,8 @@ def explain(
             "--snapshot examines a file: it goes with none of --netns, --interval, --try, --errno-from",
             "leave them out",
         )
-    if bool(what) == bool(line):
-        raise UsageError("one of WHAT and --errno-from is needed, and not both", f"symptoms: {', '.join(SYMPTOMS)}")
+    if not what and not line:
+        raise UsageError("one of WHAT and --errno-from is needed", f"symptoms: {', '.join(SYMPTOMS)}")
     name = symptom(what) if what else ""
     if name is None:
         raise _unknown(what)
@@ -91,16 +93,20 @@ def explain(
         _check(name, asked)
     if netns:
         enter(netns)
+    if line:
+        heard = _heard(line)
+        asked = asked._replace(heard=heard._replace(agrees=heard.symptom == name) if name else heard)
+        name = name or heard.symptom or ""
     if not name:
-        name = _failing(line)
-        if not name:
-            if as_json:
-                print(json.dumps(cause_data(None, [], asked), indent=2))
-            return Exit.OK
+        if as_json:
+            print(json.dumps(cause_data(None, [], asked), indent=2))
+        return Exit.OK
     seen = load(snapshot) if snapshot else look_at("", interval, Limits())._replace(namespace=netns)
     if snapshot is None and asked.source:
         here, standing, pair = _own_end(asked.source, asked.to)
         asked = asked._replace(source_here=here, standing=standing, pair=pair)
+    if snapshot is None and asked.to and not asked.source:
+        asked = asked._replace(route=_source_for(asked.to.address))
     if snapshot is None and asked.to and asked.to.port:
         asked = asked._replace(ranges=_own_ranges(asked.to))
     if trying:
@@ -126,14 +132,20 @@ def _own_ranges(to: Endpoint) -> dict[tuple[int, int], int] | None:
     return collector.own_ranges(to)
 
 
-def _failing(line: str) -> str | None:
+def _source_for(address: str) -> tuple[str, str]:
+    from timewait.system import machine
+
+    return machine.source_for(address)
+
+
+def _heard(line: str) -> Heard:
     """Run the user's command and return the symptom that it shows; its output goes to stderr."""
     done = command.run(line, _COMMAND_LIMIT, _pass_on)
     found = said(done.output, done.status)
     ended = "was still running and was ended" if done.status is None else f"ended with status {done.status}"
     told = f"it says {found}" if found else f"it names none of: {', '.join(SYMPTOMS)}"
     print(f"the command {ended} after {readable(done.took)}; {told}", file=sys.stderr)
-    return found
+    return Heard(found, done.status, done.took)
 
 
 def _pass_on(data: bytes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from timewait.clock import MS, readable
+from timewait.clock import MS, Duration, readable
 from timewait.endpoint import Endpoint
 from timewait.host.budget import Budget
 from timewait.host.look import Look
@@ -37,13 +37,26 @@ class Cause(NamedTuple):
     finding: str = ""  # the finding of doctor that tells what to do about it
 
 
+class Heard(NamedTuple):
+    """A command that was run: the symptom that it names, None for none; its status, None where it had to be ended.
+
+    `agrees`: whether that is the symptom that was asked about; None where the command alone tells.
+    """
+
+    symptom: str | None
+    status: int | None
+    took: Duration
+    agrees: bool | None = None
+
+
 class Question(NamedTuple):
     """What is asked about: the destination and the own end, as far as the user gave them.
 
     `source_here`: whether the own address is on this host; `standing`: how many sockets hold the own port, by state;
     `pair`: of those, the ones towards the destination.  None where nobody looked.  `tried`: the calls made, in order.
     `ranges`: ports in use of each range that live sockets there have of their own; None where none could be asked.
-    `a_second`: it is about connects that take a whole second.
+    `a_second`: it is about connects that take a whole second.  `route`: the own address that the kernel would take, or
+    an errno; None where nobody asked it.  `heard`: what a command of the user's came to.
     """
 
     to: Endpoint | None = None
@@ -54,6 +67,8 @@ class Question(NamedTuple):
     tried: tuple[Attempt, ...] = ()
     a_second: bool = False
     ranges: dict[tuple[int, int], int] | None = None
+    route: tuple[str, str] | None = None
+    heard: Heard | None = None
 
     def attempt(self, call: str) -> Attempt | None:
         """Return the first attempt that ended with this call."""
@@ -159,12 +174,26 @@ def source_missing(look: Look, asked: Question) -> Cause:
     """Judge whether the own address is on this host at all."""
     cause = "the source address is not on this host"
     if asked.source is None:
-        return Cause(cause, Verdict.OPEN, "name it with --from ADDR")
+        return _routed(cause, asked)
     if asked.source.address in look.snapshot.absent or asked.source_here is False:
         return Cause(cause, Verdict.CONFIRMED, f"{asked.source.address} cannot be bound")
     if asked.source_here is None:
         return Cause(cause, Verdict.OPEN, "a saved snapshot does not tell of every address")
     return Cause(cause, Verdict.RULED_OUT, f"{asked.source.address} is here")
+
+
+def _routed(cause: str, asked: Question) -> Cause:
+    """Judge the address that the kernel takes where the program binds none."""
+    if asked.route is None or asked.to is None:
+        return Cause(cause, Verdict.OPEN, "name it with --from ADDR")
+    address, error = asked.route
+    if error == "EADDRNOTAVAIL":
+        return Cause(cause, Verdict.CONFIRMED, f"the kernel finds none to go to {asked.to.address} from: {error}")
+    if error:
+        return Cause(cause, Verdict.OPEN, f"the kernel has no way to {asked.to.address}: {error}")
+    return Cause(
+        cause, Verdict.RULED_OUT, f"without bind() the kernel takes {address}; a program may bind another (--from ADDR)"
+    )
 
 
 def no_timestamps(look: Look, asked: Question) -> Cause:

@@ -1,11 +1,12 @@
 """How judged causes and explained findings are shown."""
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from timewait.clock import readable
-from timewait.host.causes import Cause, Question
+from timewait.host.causes import Cause, Heard, Question
 from timewait.host.meanings import Meaning
 from timewait.system.attempt import Attempt
 
@@ -16,6 +17,8 @@ _LABEL = 17
 def cause_lines(symptom: str, causes: list[Cause], asked: Question, width: int) -> Iterator[str]:
     """Yield what was tried, then the causes of a symptom with their evidence, the confirmed first."""
     yield symptom
+    if asked.heard and asked.heard.agrees is not None:
+        yield from _wrapped("command", _heard(symptom, asked.heard), width)
     for attempt in asked.tried:
         yield from _wrapped("tried", _attempt(attempt, asked), width)
     for cause in causes:
@@ -25,6 +28,17 @@ def cause_lines(symptom: str, causes: list[Cause], asked: Question, width: int) 
             yield from _wrapped(
                 "", f"what to do: timewait doctor; why: timewait explain {cause.finding}", width, deeper=2
             )
+
+
+def _heard(symptom: str, heard: Heard) -> str:
+    if heard.agrees:
+        return f"agrees: it says {symptom}"
+    if heard.symptom:
+        way = f"timewait explain {shlex.quote(heard.symptom)}"
+        return f"differs: it says {heard.symptom}, not {symptom}; judge that with: {way}"
+    if heard.status == 0:
+        return f"ended well; it does not show {symptom} now"
+    return f"failed, and does not say {symptom}"
 
 
 def _attempt(attempt: Attempt, asked: Question) -> str:
@@ -78,6 +92,14 @@ def cause_data(symptom: str | None, causes: list[Cause], asked: Question) -> dic
         "symptom": symptom,
         "to": str(asked.to) if asked.to else None,
         "from": str(asked.source) if asked.source else None,
+        "route": None if asked.route is None else {"source": asked.route[0] or None, "error": asked.route[1] or None},
+        "heard": asked.heard
+        and {
+            "symptom": asked.heard.symptom,
+            "status": asked.heard.status,
+            "took_ns": asked.heard.took,
+            "agrees": asked.heard.agrees,
+        },
         "tried": tried,
         "causes": rows,
     }

@@ -1,11 +1,14 @@
-"""Facts about the running kernel that are neither sysctls nor counters: uptime, HZ, which addresses are here."""
+"""Facts about the running kernel that are neither sysctls nor counters: uptime, HZ, which addresses are here
+and which one is taken towards another."""
 
+import errno
 import gzip
 import os
 import socket
 from pathlib import Path
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
+_ANY_PORT = 9  # discard, RFC 863: routing does not look at it, and nothing is sent
 
 
 def uptime() -> float:
@@ -39,3 +42,17 @@ def has_address(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def source_for(address: str) -> tuple[str, str]:
+    """Return the own address that the kernel would take towards another one, and "", or "" and an errno's name.
+
+    It routes as connect() does when it is called on a datagram socket, which sends nothing (udp(7)).
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+            probe.connect((address, _ANY_PORT))
+            return str(probe.getsockname()[0]), ""
+    except OSError as error:
+        return "", errno.errorcode.get(error.errno or 0, str(error))
