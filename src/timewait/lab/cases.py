@@ -6,16 +6,15 @@ Each case has a connection of its own, all on one host and at one time, so that 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from timewait.clock import MS, Duration
+from timewait.clock import MS, Duration, Instant
 from timewait.lab.hand import Hand, answers, described
 from timewait.lab.scenario import Foretold, Observation, Stage, observed
-from timewait.lab.steps import NOTHING, listen
-from timewait.system.socket_table import Socket
+from timewait.lab.steps import NOTHING, at_once, listen
 from timewait.tcp.states import State
 
 PORT: Final = 80
 FIRST: Final = 40000
-# How long the state has lasted when the segment comes: by so much the time left differs where it began anew.
+# How long the state has lasted when the segment comes: by so much later it ends where it began anew.
 AGE: Final = 300 * MS
 
 
@@ -78,12 +77,24 @@ class Table:
             found.append(observed(name, f"{described(hand, answer)}; {left}", *each.foretold))
         return found
 
-    def ends(self) -> dict[int, Socket]:
+    def ends(self) -> "dict[int, _End]":
         """Return the host's ends by the port of the wire's."""
-        return {row.peer.port: row for row in self.stage.host.sockets(local_port=self.port) if row.state != "LISTEN"}
+        rows, now = at_once(lambda: self.stage.now, lambda: self.stage.host.sockets(local_port=self.port))
+        return {
+            row.peer.port: _End(row.state, None if row.time_left is None else now + row.time_left)
+            for row in rows
+            if row.state != "LISTEN"
+        }
 
 
-def _left(before: Socket | None, after: Socket | None, state: State) -> str:
+class _End(NamedTuple):
+    """A state, and until when it lasts."""
+
+    state: str
+    until: Instant | None
+
+
+def _left(before: _End | None, after: _End | None, state: State) -> str:
     """Return in words what is left of a connection that was in this state."""
     if before is None or before.state != str(state):
         return f"it was never in {state}, but {before.state if before else NOTHING}"
@@ -91,6 +102,6 @@ def _left(before: Socket | None, after: Socket | None, state: State) -> str:
         return "gone"
     if after.state != before.state:
         return after.state
-    if before.time_left is None or after.time_left is None:
+    if before.until is None or after.until is None:
         return "kept"
-    return "wait restarted" if after.time_left > before.time_left else "wait kept"
+    return "wait restarted" if after.until - before.until > AGE // 2 else "wait kept"

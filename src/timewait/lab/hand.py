@@ -109,9 +109,8 @@ class Hand:
         """Count a segment of the host's as had."""
         self.ack = segment.end
         self.window = segment.window
-        for option in segment.options:
-            if isinstance(option, Timestamps):
-                self._echo = option.value
+        if segment.timestamps is not None:
+            self._echo = segment.timestamps.value
 
     # -- a connection's course -------------------------------------------------------------------------------------
 
@@ -131,7 +130,7 @@ class Hand:
 
         def answer(segment: Segment) -> None:
             if self._is_ours(segment) and segment.flags & (SYN | ACK) == SYN:
-                self.timestamps = any(isinstance(option, Timestamps) for option in segment.options)
+                self.timestamps = segment.timestamps is not None
                 self.base = segment.seq
                 self.seq = _ISS
                 self.take(segment)

@@ -24,6 +24,8 @@ from timewait.wire.unread import Unread
 
 # Packets taken in before timers and callers have their turn.
 BATCH: Final = 64
+# After a deadline, turns for what stood ready then: hosts that answer each other for ever have no more.
+_TURNS: Final = 64
 # Nobody minds being asked once an hour.
 LONGEST_WAIT: Final = 3600 * SECOND
 # A delivery this much after its time is late: more than waking up takes, less than anything foretold hangs on.
@@ -158,9 +160,16 @@ class LiveNetwork(Network):
                 raise InterruptedCallError
             over = self.clock() >= deadline
             self._turn(deadline)
-            if over:  # what stood ready has had its turn, however late this process was woken
+            if over:
+                self._settle(done)
                 return done()
         return True
+
+    def _settle(self, done: Callable[[], bool]) -> None:
+        """Carry what stands ready, and what comes of it, however late this process was woken."""
+        for _ in range(_TURNS):
+            if done() or not self._turn(self.clock()):
+                return
 
     def wait_for(self, descriptor: int, *, limit: Duration = LONGEST_WAIT) -> bool:
         """Carry packets until `descriptor` is readable (a pidfd: until the process has ended); else as `run_until`."""
@@ -168,19 +177,27 @@ class LiveNetwork(Network):
         other.register(descriptor, select.POLLIN)
         self._watched.append(descriptor)
         try:
-            return self.run_until(lambda: bool(other.poll(0)), self.clock() + limit)
+            ready = self.run_until(lambda: bool(other.poll(0)), self.clock() + limit)
+            self._turn(self.clock())  # what a call made a kernel send is on its way when the call has returned
+            return ready
         finally:
             self._watched.remove(descriptor)
 
-    def _turn(self, end: Instant) -> None:
-        """Take what the kernels have sent, or wait for it until something is due; then do what is due."""
-        if not self._receive():
+    def _turn(self, end: Instant) -> bool:
+        """Take what the kernels have sent, or wait for it until something is due; then do what is due.
+
+        Returns whether there was anything.
+        """
+        found = self._receive()
+        if not found:
             self._wait(end)
-            self._receive()
+            found = self._receive()
         now = self.clock()
+        before = self._heap[0][0] if self._heap else None
         while self._heap and self._heap[0][0] <= now:
             self.step()
         self._flush()
+        return bool(found) or (before is not None and before <= now)
 
     def _wait(self, end: Instant) -> None:
         due = self.next_time()

@@ -51,7 +51,7 @@ def shift_clock(stage: Stage, source: str, far: str, port: int, value: int) -> N
 
     Segments without timestamps stay without.
     """
-    by = _First(lambda segment: value - (tsval(segment) or 0))
+    by = _First(lambda segment: value - _clock(segment))
 
     def there(segment: Segment) -> Segment:
         shift = by(segment)
@@ -67,13 +67,11 @@ def shift_clock(stage: Stage, source: str, far: str, port: int, value: int) -> N
 
 def last_clock(stage: Stage, name: str) -> int:
     """Return the last timestamp that a host sent; 0 where it sends none."""
-    known = (tsval(each) for each in reversed(stage.sent(name)))
-    return next((value for value in known if value is not None), 0)
+    return next((_clock(each) for each in reversed(stage.sent(name)) if each.timestamps), 0)
 
 
-def tsval(segment: Segment) -> int | None:
-    """Return a segment's timestamp, if it has one."""
-    return next((each.value for each in segment.options if isinstance(each, Timestamps)), None)
+def _clock(segment: Segment) -> int:
+    return segment.timestamps.value if segment.timestamps else 0
 
 
 class _First:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeAlias
 
-from timewait.clock import SECOND, Duration
+from timewait.clock import MS, SECOND, Duration
 from timewait.errors import UsageError
 from timewait.lab.stage import Stage as Stage
 
@@ -20,6 +20,10 @@ ENGINE: Final = "engine"
 KERNEL: Final = "kernel"
 # One host is the engine, the other one the kernel's.
 BRIDGE: Final = "bridge"
+# How long a program may have to wait for its turn on a busy machine: it sees and stamps things so much too late.
+STALL: Final = 300 * MS
+# Kernels count time in ticks, at the least 100 a second: what lasts a whole number of them may be one short.
+TICK: Final = 10 * MS
 # Where a scenario of two hosts runs; one with a single host has no bridge.
 WORLDS: Final = (ENGINE, KERNEL, BRIDGE)
 
@@ -49,6 +53,14 @@ class Within(NamedTuple):
     less: int
     more: int
     why: str
+
+
+def measured(late: Duration, why: str) -> Within:
+    """Return how far a duration may be off that a program measured, what it is about being late by up to `late`.
+
+    The program takes the time before what begins the duration and after what ends it: both can only make it longer.
+    """
+    return Within(TICK, late + 2 * STALL, f"{why}; a tick; a program on a busy machine is up to 300 ms late, twice")
 
 
 class Foretold(NamedTuple):

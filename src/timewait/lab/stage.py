@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from timewait.clock import SECOND, Duration, Instant
+from timewait.clock import MS, SECOND, Duration, Instant
 from timewait.endpoint import Endpoint
 from timewait.lab.host import Host
 from timewait.sim.faults import Fault, Picks, every
 from timewait.sim.link import Conditions, Link
-from timewait.sim.network import End, Network, Wire
+from timewait.sim.network import End, Network, Node, Wire
 from timewait.trace import Trace
 from timewait.wire.segment import Segment
+from timewait.wire.seq import MASK
 
 # A segment and its answer take well under a millisecond; a busy machine longer.
 PATIENCE: Duration = 5 * SECOND
@@ -104,7 +105,8 @@ class Stage:
         self.link(source, far).faults.clear()
 
     def release(self, fault: Fault) -> None:
-        """Let what a fault holds back arrive at once."""
+        """Let what a fault holds back arrive at once; it holds no more."""
+        fault.times = fault.hits
         self.network.release(fault)
 
     def inject(self, segment: Segment) -> None:
@@ -118,6 +120,22 @@ class Stage:
     def sent(self, name: str, picks: Picks = every) -> list[Segment]:
         """Return what an end has sent so far and `picks` picks, whatever became of it."""
         return [each.segment for each in self.trace.sent() if each.host == name and picks(each.segment)]
+
+    def sent_at(self, name: str, picks: Picks = every) -> list[Instant]:
+        """Return when an end sent what `picks` picks: by its own clock, where its segments carry that.
+
+        The trace knows when this program read a kernel's segment from the device, which may be much later.  A kernel's
+        timestamps are of one millisecond (TCP_TS_HZ, include/net/tcp.h).
+        """
+        found = [each for each in self.trace.sent() if each.host == name and picks(each.segment)]
+        times = [each.time for each in found]
+        stamps = [each.segment.timestamps for each in found]
+        if isinstance(self.end(name), Node):
+            return times
+        return [
+            time if stamp is None or stamps[0] is None else times[0] + (stamp.value - stamps[0].value & MASK) * MS
+            for time, stamp in zip(times, stamps, strict=True)
+        ]
 
     @property
     def recorded(self) -> Trace | None:

@@ -115,6 +115,11 @@ class Segment(NamedTuple):
         return len(self.payload) + (self.flags & SYN > 0) + (self.flags & FIN)
 
     @property
+    def timestamps(self) -> Timestamps | None:
+        """The Timestamps option, if it has one."""
+        return next((each for each in self.options if isinstance(each, Timestamps)), None)
+
+    @property
     def end(self) -> int:
         """The sequence number after the last one this segment occupies."""
         return (self.seq + self.length) & 0xFFFF_FFFF

@@ -3,7 +3,7 @@
 from timewait.clock import SECOND
 from timewait.lab.hand import SILENCE, Hand, answers, described
 from timewait.lab.scenario import Observation, Scenario, Settings, Stage, observed, rfc
-from timewait.lab.steps import end, listen, state
+from timewait.lab.steps import A_MINUTE, end, listen, state
 from timewait.tcp.states import State
 from timewait.wire.segment import ACK, FIN
 
@@ -19,8 +19,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     stage.wait(SILENCE)
     row = end(host, _PORT, _OWN)
     before = row.state if row else "nothing"
-    # A kernel's wheel of timers is up to four seconds late for a minute's wait.
-    stage.wait((row.time_left or 0 if row else 0) + 4 * SECOND)
+    stage.wait((row.time_left or 0 if row else 0) + A_MINUTE.more)
     after = state(host, _PORT, _OWN)
     (heard,) = answers([hand], [hand.segment(FIN | ACK, seq=-1)])
     exact = bool(heard) and heard[0].seq == hand.ack
@@ -38,5 +37,5 @@ SCENARIO = Scenario(
     run=run,
     wires=("wire",),
     tags=("time-wait", "reset", "network", "H2", "H3"),
-    lasts=65 * SECOND,
+    lasts=66 * SECOND,
 )

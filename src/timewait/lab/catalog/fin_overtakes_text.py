@@ -19,7 +19,6 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     early = state(server, _PORT, _CLIENT)
     first = stage.sent("server", faults.pure_ack)[0]
     text = held.held[0]
-    stage.mend("client", "server")
     stage.release(held)
     late = settled(server, _PORT, _CLIENT, ["CLOSE-WAIT"])
     got = server.receive(pair.server)

@@ -1,11 +1,11 @@
 """net.ipv4.tcp_fin_timeout and TCP_LINGER2: which wait they shorten, and which they do not."""
 
 from timewait.clock import MS, SECOND
-from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, Within, linux, observed, rfc
+from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, measured, observed, rfc
 from timewait.lab.steps import CLIENT, SERVER, at_port, closed, lifetimes, listen, opened, read, result, settled, state
 
 _LOOK = 50 * MS
-_WHEEL = "the timer wheel fires up to an eighth late (kernel/time/timer.c); a busy machine looks late"
+_WHEEL = "the timer wheel fires up to an eighth late (kernel/time/timer.c)"
 _CLOSE = "__tcp_close(), net/ipv4/tcp.c; tcp_fin_time(), include/net/tcp.h"
 
 
@@ -19,8 +19,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     host.set_option(pairs[own].client, "TCP_LINGER2", settings["linger2_s"])
     began = {}
     for source in (waiting, orphan, own, answered):
-        host.close(pairs[source].client)
-        began[source.port] = host.now()
+        began[source.port] = host.close(pairs[source].client).began
     host.close(pairs[waiting].server)
     host.half_close(pairs[held].client)
     settled(host, held.port, SERVER.port, ["FIN-WAIT-2"])
@@ -36,7 +35,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     closed(host, *pairs[held])
 
     def time(name: str, port: int, expected: int, source: str) -> Observation:
-        within = Within(10 * MS, expected * SECOND // 8 + SECOND, _WHEEL)
+        within = measured(expected * SECOND // 8 + _LOOK, _WHEEL)
         value = lasted.get(port, 0)
         return observed(name, value, linux(expected * SECOND, source), within=within, time=True)
 

@@ -1,4 +1,4 @@
-"""tcp_fin_timeout set to 1: the ports of a client that closed first stay held."""
+"""tcp_fin_timeout set to 2: the ports of a client that closed first stay held."""
 
 from timewait.clock import SECOND
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed
@@ -12,7 +12,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     host = stage.host
     ports = settings["ports"]
     set_if_any(host, REUSE, 0)
-    host.set_sysctl("net.ipv4.tcp_fin_timeout", "1")
+    host.set_sysctl("net.ipv4.tcp_fin_timeout", "2")
     listener = listen(host)
     found = []
     for at, (name, both) in enumerate((("both sides closed", True), ("the client alone closed", False))):

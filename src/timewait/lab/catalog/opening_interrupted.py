@@ -43,7 +43,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
 
     stage.wire("wire").answers.append(cross)
     crossed.mark()
-    opening = host.connect(stage.at("wire", _PORT), source=stage.at("host", _FROM), timeout=300 * MS)
+    opening = host.connect(stage.at("wire", _PORT), source=stage.at("host", _FROM), timeout=900 * MS)
     stage.wait(SILENCE)
     said = list(dict.fromkeys(_flags([each]) for each in crossed.heard()))
     return [

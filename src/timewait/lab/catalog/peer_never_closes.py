@@ -1,10 +1,10 @@
 """The client closes and reconnects from its port; the server has not closed the old connection and is still in it."""
 
 from timewait.clock import MS, SECOND
-from timewait.lab.scenario import Observation, Scenario, Settings, Stage, Within, linux, observed, rfc
+from timewait.lab.scenario import Observation, Scenario, Settings, Stage, linux, measured, observed, rfc
 from timewait.lab.steps import CLIENT, SERVER, Counting, listen, must, opened, read, result, settled, state
 
-_WITHIN = Within(0, 900 * MS, "two ticks of the timer; a busy machine; less than the first timeout of 1 s")
+_WITHIN = measured(300 * MS, "two ticks of the timer; less than the first timeout of 1 s")
 _FAST = "tcp_rcv_synsent_state_process(), net/ipv4/tcp_input.c: SYN again after two ticks, since 5.6"
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # TCP_DELACK_MIN, HZ/25, include/net/tcp.h.
 _DELAYED_ACK = 40 * MS
-_ATTEMPTS = 50
+_ATTEMPTS = 200
 _SOURCE = "TCP_DELACK_MIN, include/net/tcp.h; __inet_check_established(), net/ipv4/inet_hashtables.c"
 
 
@@ -63,4 +63,5 @@ SCENARIO = Scenario(
         Parameter("early_ms", 20, "pause between close and connect", 0, 1000),
         Parameter("late_ms", 100, "the longer pause", 0, 1000),
     ),
+    alone=True,
 )

@@ -39,7 +39,7 @@ SCENARIO = Scenario(
     sources=(f"Linux: {_SOURCE}",),
     run=run,
     tags=("reuse", "fin-wait-2", "ports", "I4"),
-    parameters=(Parameter("delay_ms", 500, "net.ipv4.tcp_tw_reuse_delay", 200, 60000),),
+    parameters=(Parameter("delay_ms", 1000, "net.ipv4.tcp_tw_reuse_delay", 200, 60000),),
     known=(
         Known(
             "after the delay, connect() gives",
@@ -48,5 +48,5 @@ SCENARIO = Scenario(
             before=(6, 12),
         ),
     ),
-    lasts=2_000_000_000,
+    lasts=3_000_000_000,
 )

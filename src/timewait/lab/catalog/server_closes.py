@@ -1,7 +1,7 @@
 """The server closes: a client with few ports connects again and again, and nothing holds it up."""
 
 from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, observed, rfc
-from timewait.lab.steps import RANGE, SERVER, Counting, listen, must
+from timewait.lab.steps import RANGE, SERVER, Counting, listen, must, until
 
 
 def run(stage: Stage, settings: Settings) -> list[Observation]:
@@ -20,6 +20,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
         host.close(must(host.accept(listener), "accepting"))
         host.close(outcome.value)
     waits = [row for row in host.sockets(local_port=SERVER.port) if row.state == "TIME-WAIT"]
+    until(host, lambda: all(row.state == "LISTEN" for row in host.sockets(peer_port=SERVER.port)))
     at_client = [row for row in host.sockets(peer_port=SERVER.port) if row.state != "LISTEN"]
     reopened = rfc(0, "RFC 9293 3.6.1 (MAY-2), RFC 6191 2: TIME-WAIT gives way to a newer SYN")
     return [

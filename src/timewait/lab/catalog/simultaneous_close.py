@@ -3,31 +3,27 @@
 from timewait.lab.scenario import WORLDS, Observation, Scenario, Settings, Stage, observed, rfc
 from timewait.lab.steps import opened_between, settled, state
 from timewait.sim import faults
+from timewait.wire.segment import Segment
 
 _BOTH = "RFC 9293 3.6, case 3; figure 13"
 _PORT, _CLIENT = 80, 40000
 
 
 def run(stage: Stage, settings: Settings) -> list[Observation]:
-    """Hold both FINs until both have left, then let them go."""
+    """Hold both FINs until both have left, then let them go; later their ACKs, and FINs that timers sent again."""
     pair = opened_between(stage, "client", "server", _PORT, _CLIENT)
-    held = [
-        stage.fault("client", "server", faults.hold(faults.fin, times=None)),
-        stage.fault("server", "client", faults.hold(faults.fin, times=None)),
-    ]
-    acks = [
-        stage.fault("client", "server", faults.hold(faults.pure_ack, times=None)),
-        stage.fault("server", "client", faults.hold(faults.pure_ack, times=None)),
-    ]
+    ways = ("client", "server"), ("server", "client")
+    held = [stage.fault(*way, faults.hold(faults.fin)) for way in ways]
+    later = [stage.fault(*way, faults.hold(_answers, times=None)) for way in ways]
     stage["client"].close(pair.client)
     stage["server"].close(pair.server)
     both = ("client", _CLIENT, _PORT), ("server", _PORT, _CLIENT)
     before = [state(stage[name], local, peer) for name, local, peer in both]
     for fault in held:
-        _let_go(stage, fault)
+        stage.release(fault)
     between = [settled(stage[name], local, peer, ["CLOSING"]) for name, local, peer in both]
-    for fault in acks:
-        _let_go(stage, fault)
+    for fault in later:
+        stage.release(fault)
     after = [settled(stage[name], local, peer, ["TIME-WAIT"]) for name, local, peer in both]
     found = []
     for words, states, foretold in (
@@ -50,10 +46,8 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     return found
 
 
-def _let_go(stage: Stage, fault: faults.Fault) -> None:
-    """Let what was held arrive, and hold no more: on a busy machine timers have sent some of it again."""
-    fault.times = fault.hits
-    stage.release(fault)
+def _answers(segment: Segment) -> bool:
+    return faults.pure_ack(segment) or faults.fin(segment)
 
 
 SCENARIO = Scenario(

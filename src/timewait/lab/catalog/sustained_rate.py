@@ -24,7 +24,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
         else:
             host.wait(MS)
     most = ports * -(-settings["seconds"] * SECOND // held)
-    within = Within(most // 2, ports, "one round more or less; a busy machine tries less often")
+    within = Within(most * 3 // 4, ports, "one round more; a busy machine tries less often, yet far more than ports")
     return [
         observed(f"connects in {settings['seconds']} s", made, linux(most, _SOURCE), within=within),
         observed(

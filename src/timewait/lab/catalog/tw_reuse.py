@@ -59,8 +59,8 @@ SCENARIO = Scenario(
     run=run,
     tags=("reuse", "ports", "sysctl", "I4"),
     parameters=(
-        Parameter("delay_ms", 500, "net.ipv4.tcp_tw_reuse_delay", 200, 60000),
+        Parameter("delay_ms", 1000, "net.ipv4.tcp_tw_reuse_delay", 200, 60000),
         Parameter("margin_ms", 50, "how long after the delay the second attempt is made", 5, 10000),
     ),
-    lasts=3_000_000_000,
+    lasts=5_000_000_000,
 )

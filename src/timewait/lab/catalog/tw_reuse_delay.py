@@ -1,11 +1,11 @@
 """net.ipv4.tcp_tw_reuse_delay: from when on exactly a port in TIME-WAIT may be chosen again."""
 
 from timewait.clock import MS
-from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, Within, linux, observed
+from timewait.lab.scenario import Observation, Parameter, Scenario, Settings, Stage, linux, measured, observed
 from timewait.lab.steps import CLIENT, REUSE, REUSE_DELAY, closed, listen, one_port, opened, tried, until
 
 _DELAYS = (50, 200, 1000)
-_WITHIN = Within(2 * MS, 400 * MS, "it is looked for every 2 ms; a busy machine looks later")
+_WITHIN = measured(2 * MS, "it is looked for every 2 ms")
 
 
 def run(stage: Stage, settings: Settings) -> list[Observation]:
