@@ -153,6 +153,20 @@ def bound_by_number(host: KernelHost) -> None:
         host.accept(listener)
 
 
+def own_range_full(host: KernelHost) -> None:
+    """Sockets that ask for a quarter of the ports (IP_LOCAL_PORT_RANGE), and use them all, of either parity."""
+    listener = narrow(host, 400)
+    own = {"IP_LOCAL_PORT_RANGE": 40100 | 40199 << 16}
+    for number in range(100):
+        client = host.connect(SERVICE, options=own)
+        assert client.ok
+        server = host.accept(listener)
+        if number < 10:
+            host.close(client.value)
+            host.close(server.value)
+    assert host.connect(SERVICE, options=own).error == "EADDRNOTAVAIL"
+
+
 def past_the_step(host: KernelHost) -> None:
     spend(host, narrow(host, 100), 60)
     host.wait(5_200 * MS)  # until the burst is no longer "now"
@@ -308,6 +322,7 @@ TROUBLES = {
     "bind-before-connect": Trouble(bound_early, ("bind-before-connect CRITICAL",)),
     "explicit-binds": Trouble(bound_to_any_port, ("explicit-binds WARNING",)),
     "explicit-binds-live": Trouble(bound_by_number, ("explicit-binds WARNING",)),
+    "own-range": Trouble(own_range_full, ("own-range CRITICAL",)),
     "bind-without-port": Trouble(bound_late, ()),
     "close-wait-leak": Trouble(half_closed, ("close-wait-leak WARNING",)),
     "fin-wait-2-full": Trouble(full_orphans, ("fin-wait-2-full WARNING", "close-wait-leak WARNING")),

@@ -180,3 +180,37 @@ def test_the_forecast_of_a_real_exhaustion_is_right_within_a_tenth(tmp_path: Pat
     real = exhausted - (seen.taken_ns - (time.time_ns() - time.monotonic_ns()))
     assert ahead.full_in_s is not None
     assert ahead.full_in_s == pytest.approx(real / SECOND, rel=0.1)
+
+
+def test_where_a_steady_rate_settles_is_foretold_and_held_to_a_real_minute(tmp_path: Path) -> None:
+    """10 closes a second: foretold from the first 20 seconds, counted when the first have come back for a while.
+
+    Of three forecasts the middle one, for a machine that stumbles within the five seconds that a rate is taken from.
+    """
+    require_namespaces()
+    looks = {at: tmp_path / f"{at}.json" for at in (10, 15, 20, 65)}
+    running = []
+    with KernelHost() as host:
+        listener = narrow(host, 800)
+        began = host.now()
+        for number in range(660):
+            host.wait(max(0, began + number * 100 * MS - host.now()))
+            client = host.connect(Endpoint("127.0.0.1", 5432))
+            assert client.ok, client
+            host.close(client.value)
+            host.close(host.accept(listener).value)
+            if number % 10 == 0 and (file := looks.get(number // 10)):
+                command = [sys.executable, "-m", "timewait", "doctor", "--netns", str(host.pid), "--save", str(file)]
+                running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        for doctor in running:
+            doctor.wait(60)
+    foretold = []
+    for at, file in looks.items():
+        seen = from_text(file.read_text(), file.name)
+        (used,) = budgets(seen)
+        ahead = forecast(used, history(used.waits, seen.span_ms, seen.hz).now)
+        if at < 60:
+            assert ahead.full_in_s is None
+            foretold.append(ahead.settles_at)
+    assert sorted(foretold)[1] == pytest.approx(used.used, rel=0.1)
+    assert used.used < 660 - 20, "some have come back"

@@ -73,7 +73,7 @@ def for_ports(snapshot: Snapshot, budget: Budget, pool: Pool) -> tuple[Advice, .
             "needs a change of the client; an idle connection may be closed by the other end",
         )
     ]
-    steps += _reuse(snapshot)
+    steps += reuse(snapshot)
     if pool.low > _WIDE[0] + 4096 or pool.high < DEFAULT_RANGE[1]:
         wider = (_WIDE[1] - _WIDE[0] + 1) / max(1, pool.high - pool.low + 1)
         steps.append(
@@ -91,7 +91,7 @@ def for_ports(snapshot: Snapshot, budget: Budget, pool: Pool) -> tuple[Advice, .
     return tuple(steps)
 
 
-def _reuse(snapshot: Snapshot) -> list[Advice]:
+def reuse(snapshot: Snapshot) -> list[Advice]:
     """Return the advice to have connect() take over old TIME-WAITs, where that is not so already."""
     steps = []
     if snapshot.number("net.ipv4.tcp_timestamps") == 0:

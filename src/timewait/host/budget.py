@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from timewait.endpoint import written
-from timewait.host.limits import LIFE_MS, timing
+from timewait.host.limits import LIFE_MS, Limits, timing
 from timewait.host.snapshot import Cells, Listening, Population, Snapshot
 from timewait.system.census import CELL_MS
 
@@ -146,6 +146,14 @@ class Budget(NamedTuple):
             return None
         left = self.cells[0][0] * CELL_MS
         return left, left + CELL_MS + timing(self.hz).late_most_ms
+
+
+def took_last_first(budget: Budget, limits: Limits) -> bool:
+    """Return whether ports that connect() tries last are in use while many of the others are free.
+
+    Then something else chose them: bind(), or a range of the sockets' own, which goes by no parity (Linux 6.8).
+    """
+    return budget.late >= limits.explicit_now and budget.used - budget.late <= limits.explicit_first * budget.size
 
 
 class Taken:

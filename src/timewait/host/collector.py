@@ -12,11 +12,11 @@ import time
 from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
 from timewait.host import bound
-from timewait.host.budget import NOBODY, Budget, budgets, late_ports, pool_of, ports_of
+from timewait.host.budget import NOBODY, Budget, budgets, late_ports, pool_of, ports_of, took_last_first
 from timewait.host.history import may_fill
 from timewait.host.limits import Limits
 from timewait.host.restarts import restarts
-from timewait.host.snapshot import Crowd, Listening, Owner, Population, Snapshot, split
+from timewait.host.snapshot import Crowd, Listening, Owner, OwnRange, Population, Snapshot, split
 from timewait.system import census, counters, machine, owners, sysctl
 from timewait.system.netlink import DumpState
 from timewait.system.sock_diag import ALL_STATES, LISTEN, STATES, TIME_WAIT, address_text, state_mask
@@ -91,6 +91,7 @@ def take(namespace: str = "", *, interval_s: float = 0.0, limits: Limits | None 
     )
     looked = looked._replace(restarts=restarts(looked, limits or Limits(), missing))
     looked, binding = _with_bound(looked, budgets(looked), limits or Limits(), missing)
+    looked = _with_ranges(looked, budgets(looked), limits or Limits())
     return _with_owners(looked, budgets(looked), binding, limits or Limits(), missing)
 
 
@@ -163,6 +164,21 @@ def _crowds(clients: list[bound.Held], size: int, limits: Limits) -> tuple[Crowd
     )
 
 
+def _with_ranges(snapshot: Snapshot, every: list[Budget], limits: Limits) -> Snapshot:
+    """Ask live sockets for ranges of their own where ports run short, or where connect() would have taken others."""
+    asked = dict.fromkeys(
+        Endpoint(budget.address, budget.port)
+        for budget in every
+        if _pressed(budget, limits) or took_last_first(budget, limits)
+    )
+    found = [
+        OwnRange(*to, low, high, used)
+        for to in list(asked)[:_MOST_OWNED]
+        for (low, high), used in (own_ranges(to) or {}).items()
+    ]
+    return snapshot._replace(ranges=tuple(found))
+
+
 def _pressed(budget: Budget, limits: Limits) -> bool:
     return budget.share >= limits.ports_step or may_fill(budget, limits.full_within_s)
 
@@ -172,7 +188,9 @@ def _with_owners(
 ) -> Snapshot:
     """Look up who holds sockets to the destinations, or of the services, in trouble, and only of those."""
     pressed = [budget for budget in every if _pressed(budget, limits)][:_MOST_OWNED]
-    troubled = dict.fromkeys([*(budget[:3] for budget in pressed), *_leaking(snapshot, limits)])
+    ranged = {row[:2] for row in snapshot.ranges}
+    narrowed = [budget for budget in every if budget[1:3] in ranged]
+    troubled = dict.fromkeys([*(budget[:3] for budget in pressed + narrowed), *_leaking(snapshot, limits)])
     held = [(at, _inodes(*at)) for at in troubled]
     if sum(len(row.ports) for row in snapshot.bound) >= limits.bound_ports:
         held.append((NOBODY, binding))

@@ -14,7 +14,7 @@ from timewait.host.folklore_findings import BUCKETS, DEFAULT_BUCKETS, folklore
 from timewait.host.history import forecast
 from timewait.host.limits import Limits
 from timewait.host.look import Look
-from timewait.host.port_findings import bound_ports, explicit_binds, owned_ports, ports
+from timewait.host.port_findings import bound_ports, explicit_binds, own_ranges, owned_ports, ports
 from timewait.host.restart_findings import restarts
 from timewait.host.snapshot import Snapshot
 
@@ -387,6 +387,7 @@ def server_side(look: Look) -> Iterator[Finding]:
 
 RULES: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ports,
+    own_ranges,
     bound_ports,
     owned_ports,
     explicit_binds,

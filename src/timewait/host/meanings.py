@@ -31,6 +31,12 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "none: an implementation's choice (RFC 6056 leaves it open)",
         f"{_HASH}; parity since 4.2, not for sockets with IP_LOCAL_PORT_RANGE since 6.8",
     ),
+    "own-range": Meaning(
+        "A program may narrow the range of one socket.  connect() then searches that range alone, and fails when it is "
+        "used up towards a destination, while the namespace has ports left.  Nothing but the socket itself tells.",
+        "none: the socket interface",
+        f"{_HASH}; inet_sk_get_local_port_range; IP_LOCAL_PORT_RANGE since 6.3",
+    ),
     "bind-before-connect": Meaning(
         "bind() to port 0 chooses a port before the destination is known, so it must be free for all; one pool serves "
         "all destinations.  IP_BIND_ADDRESS_NO_PORT leaves the choice to connect().",

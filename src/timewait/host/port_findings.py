@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from timewait.clock import MS, SECOND, readable
 from timewait.endpoint import written
 from timewait.host import advice, closers
-from timewait.host.budget import NOBODY, Budget
+from timewait.host.budget import NOBODY, Budget, took_last_first
 from timewait.host.finding import Advice, Finding, Severity, figure
 from timewait.host.history import Forecast, History, forecast, history, may_fill
 from timewait.host.limits import search_ns
@@ -82,6 +82,36 @@ def _soon(ahead: Forecast, within_s: float) -> bool:
     return ahead.full_in_s is not None and ahead.full_in_s <= within_s
 
 
+def own_ranges(look: Look) -> Iterator[Finding]:
+    """Sockets that have narrowed their range of ports, and have used it up: the namespace's budget does not show it."""
+    for row in look.snapshot.ranges:
+        size = row.high - row.low + 1
+        waiting = [budget for budget in look.budgets if (budget.address, budget.port) == row[:2]]
+        used = max(0, row.used - sum(budget.reusable for budget in waiting))
+        if used < look.limits.ports_nearly_gone * size:
+            continue
+        owners = [owner for owner in look.snapshot.owners if owner[1:3] == row[:2]]
+        yield Finding(
+            "own-range",
+            Severity.CRITICAL,
+            f"clients of {written(row.address, row.port)}",
+            f"{used:,} of {size:,} ports of the sockets' own range in use",
+            (
+                *((("who", closers.holders(owners)),) if owners else ()),
+                ("range", f"{row.low} {row.high}: the program sets IP_LOCAL_PORT_RANGE; live sockets were asked"),
+                ("harm", "connect() fails with EADDRNOTAVAIL when they are gone, whatever the namespace has left"),
+            ),
+            (f"the namespace's range ({look.pool.low} {look.pool.high}, {look.pool.size:,} ports)",),
+            (
+                Advice("have the program ask for a wider range, or for none"),
+                Advice("keep connections open and use them again"),
+                *advice.reuse(look.snapshot),
+                advice.not_these("net.ipv4.ip_local_port_range (the socket's own is narrower)", advice.NOT_FIN_TIMEOUT),
+            ),
+            {"address": row.address, "port": row.port, "low": row.low, "high": row.high, "used": used},
+        )
+
+
 def owned_ports(look: Look) -> Iterator[Finding]:
     """Ports of live sockets that bind() owns for certain: connect() passes them over, whatever the destination."""
     count, size = len(look.taken.ports), look.pool.size
@@ -119,12 +149,14 @@ def explicit_binds(look: Look) -> Iterator[Finding]:
     half do not show: the count is the least.
     """
     crowded = {crowd.local for crowd in look.snapshot.crowds if look.bound_first(crowd)}
+    ranged = {row[:2] for row in look.snapshot.ranges}
     held: dict[str, list[Budget]] = {}
     for budget in look.budgets:
         if (
             budget.local not in crowded
             and budget.late_now >= look.limits.explicit_now
-            and budget.used - budget.late <= look.limits.explicit_first * budget.size
+            and took_last_first(budget, look.limits)
+            and (budget.address, budget.port) not in ranged
         ):
             held.setdefault(budget.local, []).append(budget)
     for local, those in held.items():

@@ -68,6 +68,19 @@ class Unclear(NamedTuple):
     ports: int
 
 
+class OwnRange(NamedTuple):
+    """A range of ports that live sockets towards a destination have of their own, and how many of it are in use there.
+
+    IP_LOCAL_PORT_RANGE, Linux 6.3.
+    """
+
+    address: str
+    port: int
+    low: int
+    high: int
+    used: int
+
+
 class Owner(NamedTuple):
     """A process with live sockets to one destination, or of one service here (`local` is "" then).
 
@@ -151,6 +164,7 @@ class Snapshot(NamedTuple):
     trace: Trace | None = None  # None where none was asked for
     bound: tuple[Bound, ...] = ()
     unclear: tuple[Unclear, ...] | None = None  # None where nobody looked
+    ranges: tuple[OwnRange, ...] = ()  # asked for only where the ports in use look like it
 
     def number(self, name: str) -> int | None:
         """Return a sysctl that is one whole number; None where the host has none or it is something else."""

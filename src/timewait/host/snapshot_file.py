@@ -12,14 +12,26 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from timewait.errors import UsageError
-from timewait.host.snapshot import Bound, Closer, Crowd, Listening, Owner, Population, Restart, Snapshot, Trace, Unclear
+from timewait.host.snapshot import (
+    Bound,
+    Closer,
+    Crowd,
+    Listening,
+    Owner,
+    OwnRange,
+    Population,
+    Restart,
+    Snapshot,
+    Trace,
+    Unclear,
+)
 from timewait.system.census import CELL_MS
 
 SCHEMA_VERSION: Final = 1
 FORMAT: Final = "timewait snapshot"
 _MOST_HZ: Final = 1200  # kernel/Kconfig.hz has 1000 at most, arch/alpha 1200
 # Fields that files of the same version may lack: they were added, with a default, and nothing else changed.
-_MAY_LACK: Final = frozenset({"restarts", "recycle_in", "trace", "bound", "unclear"})
+_MAY_LACK: Final = frozenset({"restarts", "recycle_in", "trace", "bound", "unclear", "ranges"})
 _MOST_COUNTED: Final = 1 << 64  # what a counter of the kernel can hold
 _MOST_CELL: Final = 1 << 20  # three days: far above any time left
 
@@ -68,6 +80,7 @@ def _read(data: dict[str, Any]) -> Snapshot:
     fields["trace"] = _trace(data["trace"]) if data.get("trace") else None
     fields["bound"] = tuple(map(_bound, data.get("bound", ())))
     fields["unclear"] = None if data.get("unclear") is None else tuple(map(_unclear, data["unclear"]))
+    fields["ranges"] = tuple(map(_own_range, data.get("ranges", ())))
     fields["counters"] = _numbers(data["counters"])
     fields["moved"] = _numbers(data["moved"])
     fields["sysctls"] = {str(name): str(value) for name, value in data["sysctls"].items()}
@@ -128,6 +141,13 @@ def _bound(row: list[Any]) -> Bound:
 def _unclear(row: list[Any]) -> Unclear:
     local, address, port, ports = row
     return Unclear(_address(local), _address(address), _port(port), _count(ports))
+
+
+def _own_range(row: list[Any]) -> OwnRange:
+    address, port, low, high, used = row
+    if _port(low) > _port(high):
+        raise ValueError(f"{low} to {high} is not a range of ports")
+    return OwnRange(_address(address), _port(port), low, high, _count(used))
 
 
 def _numbers(data: dict[str, Any]) -> dict[str, int]:
@@ -205,6 +225,7 @@ def anonymous(snapshot: Snapshot, key: bytes) -> Snapshot:
         owners=processes(snapshot.owners),
         trace=trace,
         crowds=rows(snapshot.crowds, "local"),
+        ranges=rows(snapshot.ranges, "address"),
         bound=rows(snapshot.bound, "local", "address"),
         unclear=snapshot.unclear and rows(snapshot.unclear, "local", "address"),
         restarts=rows(snapshot.restarts, "address"),
