@@ -164,3 +164,82 @@ def test_a_cookie_of_digits_alone_is_no_number(tmp_path: Path) -> None:
         f"{LISTENING}+0 < S 0:0(0) win 65535 <mss 1460,FO 01020304050607080910111213141516>\n"
         "+0 > S. 0:0(0) ack 1 win 65535 <mss 1460>\n",
     )
+
+
+def test_the_largest_segment_is_told_whole_and_only_made_smaller(tmp_path: Path) -> None:
+    """tcp_default_ctloutput(), tcp_usrreq.c: TCP_MAXSEG above t_maxseg is EINVAL; a SYN offers what fits the link."""
+    passes(
+        tmp_path,
+        """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 getsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [536], [4]) = 0
++0 setsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [1100], 4) = -1 EINVAL (Invalid argument)
++0 setsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [100], 4) = -1 EINVAL (Invalid argument)
++0 setsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [500], 4) = 0
++0 getsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [500], [4]) = 0
++.1...0.2 connect(3, ..., ...) = 0
++0 > S 0:0(0) <mss 1460,nop,wscale 6,sackOK,TS val 100 ecr 0>
++.1 < S. 0:0(0) ack 1 win 32792 <mss 1100,sackOK,TS val 200 ecr 100,nop,wscale 7>
++0 > . 1:1(0) ack 1 <nop,nop,TS val 200 ecr 200>
++0 getsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [1100], [4]) = 0
++0 setsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [1101], 4) = -1 EINVAL (Invalid argument)
++0 setsockopt(3, IPPROTO_TCP, TCP_MAXSEG, [512], 4) = 0
++0 write(3, ..., 1000) = 1000
++0 > . 1:501(500) ack 1 <nop,nop,TS val 200 ecr 200>
++0 > P. 501:1001(500) ack 1 <nop,nop,TS val 200 ecr 200>
+""",
+    )
+
+
+def test_a_closed_window_is_probed_after_five_seconds(tmp_path: Path) -> None:
+    """tcp_setpersist(), tcp_output.c: TCPTV_PERSMIN; its interval of 100 ms of round trip is less for long."""
+    passes(
+        tmp_path,
+        f"""{LISTENING}
++0 < S 0:0(0) win 28 <mss 1460,sackOK,eol,eol>
++0 > S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,eol,eol>
++.1 < . 1:1(0) ack 1 win 28
++0 accept(3, ..., ...) = 4
++0 write(4, ..., 1448) = 1448
++0 > . 1:29(28) ack 1
++.1 < . 1:1(0) ack 29 win 0
++5 > . 29:30(1) ack 1
++0 < . 1:1(0) ack 29 win 0
++5 > . 29:30(1) ack 1
++0 < . 1:1(0) ack 29 win 28
++0 > . 29:57(28) ack 1
+""",
+    )
+
+
+def test_a_passive_open_without_timestamps_has_measured_no_round_trip(tmp_path: Path) -> None:
+    """syncache_socket() sets no t_rtttime: 1 s, and then TCPT_RANGESET() of the doubled second, with its slop."""
+    passes(
+        tmp_path,
+        f"""{LISTENING}
++0 < S 0:0(0) win 65535 <mss 1460,sackOK,eol,eol>
++0 > S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,eol,eol>
++.1 < . 1:1(0) ack 1 win 65535
++0 accept(3, ..., ...) = 4
++0 %{{ assert tcpi_rto == 1000000 }}%
++0 close(4) = 0
++0 > F. 1:1(0) ack 1
++1 > F. 1:1(0) ack 1
++2.2 > F. 1:1(0) ack 1
++.1 < . 1:1(0) ack 2 win 65535
+""",
+    )
+
+
+def test_with_timestamps_its_round_trip_is_known(tmp_path: Path) -> None:
+    """tcp_do_segment(): a timestamp's reply is a sample; 100 ms and four times 50 of variance, 200 ms of slop."""
+    passes(
+        tmp_path,
+        f"""{LISTENING}
++0 < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
++0 > S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 100 ecr 1>
++.1 < . 1:1(0) ack 1 win 65535 <nop,nop,TS val 2 ecr 100>
++0 accept(3, ..., ...) = 4
++0 %{{ assert tcpi_rto == 500000 }}%
+""",
+    )

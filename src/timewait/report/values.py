@@ -10,7 +10,7 @@ DURATIONS: Final = frozenset(
         *("time_wait", "wait_rounding", "tw_rst_paws", "tw_paws_valid", "tw_ack_interval", "fin_wait_2"),
         *("fin_wait_2_small", "linger2_limit", "invalid_ack_interval", "paws_valid", "fast_syn_again"),
         *("rto_initial", "rto_min", "rto_max", "rto_granularity", "user_timeout", "delayed_ack", "rto_slop"),
-        *("keepalive_idle", "keepalive_interval", "open_timeout", "reuse_delay"),
+        *("keepalive_idle", "keepalive_interval", "open_timeout", "reuse_delay", "probe_min"),
     }
 )
 # Where no number means something else than "no limit".

@@ -75,6 +75,9 @@ _BUFFER_DEFAULTS: Final = {
     ("freebsd", "send_buffer"): 32768,
 }
 _DEFAULT_MSS: Final = 536
+# net.inet.tcp.v6mssdflt and minmss, sys/netinet/tcp_subr.c.
+_DEFAULT_MSS6: Final = 1220
+_LEAST_SEGMENT: Final = 216
 _LARGEST: Final = 0x7FFF_FFFF
 # do_tcp_setsockopt(), net/ipv4/tcp.c: TCP_MIN_MSS, MAX_TCP_WINDOW; linger2 below 0 is none at all.
 _RANGES: Final = {
@@ -113,7 +116,7 @@ def get_option(
         listens = isinstance(owner, Listener)
         return _number({"SO_TYPE": 1, "SO_PROTOCOL": 6, "SO_ACCEPTCONN": int(listens)}[name])
     if name == "TCP_MAXSEG":
-        return _number(conn.mss if conn else options.max_segment or _DEFAULT_MSS)
+        return _number(_segment(stack, conn, options))
     if name in _FIELDS:
         field, unit = _FIELDS[name]
         value = getattr(options, field)
@@ -144,6 +147,11 @@ def set_option(stack: Stack, system: str, handle: int, kept: dict[str, Expressio
     if name == "IP_LOCAL_PORT_RANGE":
         return _set_port_range(stack, handle, number)
     low, high = _RANGES.get(name, (0, _LARGEST))
+    if name == "TCP_MAXSEG" and stack.profile.segment_option_sends:
+        # tcp_default_ctloutput(), tcp_usrreq.c: never more than now, nor less than net.inet.tcp.minmss with headers.
+        owner = stack.handles[handle]
+        conn = owner if isinstance(owner, Connection) else None
+        low, high = _LEAST_SEGMENT - 40, _segment(stack, conn, owner.options)
     if not low <= number <= high:
         return Errno.EINVAL
     if name in _BUFFERS:
@@ -165,6 +173,16 @@ def _set_port_range(stack: Stack, handle: int, number: int) -> Errno | None:
     if low and high and low > high:
         return Errno.EINVAL
     return stack.set_option(handle, local_port_range=(low or 1, high or 0xFFFF) if number else None)
+
+
+def _segment(stack: Stack, conn: Connection | None, options: Options) -> int:
+    """Return the largest segment as each system tells it: Linux without the options that each will carry."""
+    if not stack.profile.segment_option_sends:
+        return conn.mss if conn else options.max_segment or _DEFAULT_MSS
+    if conn is None or conn.state is SYN_SENT:
+        six = any(len(address) == 16 for address in stack.addresses)
+        return options.max_segment or (_DEFAULT_MSS6 if six else _DEFAULT_MSS)
+    return conn.mss + (12 if conn.ts_ok else 0)
 
 
 def _set_linger(stack: Stack, system: str, handle: int, value: Expression) -> Errno | None:

@@ -222,7 +222,8 @@ class Core:
         if profile.receive_buffer_whole and options.receive_buffer is None and limit > mss:
             limit -= limit % mss
         iss = self.first_number(mixed, passive, now, wait)
-        conn = Connection(key, self.shared, options, iss, passive, limit, min(mss, options.max_segment or mss))
+        offered = mss if profile.segment_option_sends else min(mss, options.max_segment or mss)
+        conn = Connection(key, self.shared, options, iss, passive, limit, offered)
         conn.sack_ok = profile.sack and not options.no_options
         if profile.window_scale is not None and not options.no_options:
             conn.scale_ok = True

@@ -378,6 +378,8 @@ class Profile:
     recovery_ends_full: bool = False
     """Whether fast recovery leaves the congestion window at SSTHRESH, however little is out; RFC 6582 section 3.2."""
     sender_default_mss: int = 536
+    segment_option_sends: bool = False
+    """Whether the user's largest segment bounds what is sent from then on, and not what a SYN offers."""
 
     whole_text_if_none_waits: bool = False
     """Whether text that goes on past the window is taken whole while nothing waits to be read, and else not at all;
@@ -399,7 +401,9 @@ class Profile:
     rto_min_of_variance: bool = False
     """Whether the least timeout is that of the variance alone, so that the smoothed round trip comes on top."""
     rto_slop: Duration = 0
-    """What is added to a timeout once computed or doubled, but not to the first of a SYN."""
+    """What is added to a timeout once computed or doubled, but not to the first while no round trip was measured."""
+    syn_ack_timed: bool = True
+    """Whether the round trip of a SYN-ACK is measured without timestamps too."""
     rto_granularity: Duration = MS
     data_retries: int = 15
     orphan_retries: int = 8
@@ -412,6 +416,8 @@ class Profile:
     """Whether the ACK of a FIN may wait as that of data does: once both sides have sent data, or after acknowledged
     text of the peer's."""
     zero_window_probe: ZeroWindowProbe = ZeroWindowProbe.OCTET
+    probe_min: Duration = 0
+    """How long a closed window is waited for at least before it is probed; 0: the timeout for lost segments."""
     keepalive_idle: Duration = 7200 * SECOND
     keepalive_interval: Duration = 75 * SECOND
     keepalive_probes: int = 8

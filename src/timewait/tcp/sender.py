@@ -9,6 +9,7 @@ from timewait.tcp import scoreboard
 from timewait.tcp.connection import NEVER, Connection, Recovery
 from timewait.tcp.events import Event, Writable
 from timewait.tcp.output import emit, emit_opening
+from timewait.tcp.profile import ZeroWindowProbe
 from timewait.tcp.states import FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 from timewait.wire.segment import ACK, FIN, PSH, Sack, Segment
 from timewait.wire.seq import MASK, diff, gt, le, lt
@@ -144,14 +145,29 @@ def _start_probing(conn: Connection, now: Instant) -> None:
     """Arm the persist timer: data or a FIN waits and nothing is under way.  RFC 9293 section 3.8.6.1 (MUST-35)."""
     if conn.resend_at == NEVER:
         conn.probes = 1
-        conn.resend_at = now + conn.rto
+        conn.resend_at = now + until_probe(conn)
 
 
-def _stop_probing(conn: Connection, now: Instant) -> None:
-    """The window has opened: the timeout is that of the round trip again."""
+def until_probe(conn: Connection) -> Duration:
+    """Return how long to wait for the window to open before the next probe.  RFC 9293 section 3.8.6.1 (SHLD-29, -30).
+
+    With a least interval as tcp_setpersist() of the BSDs has it, sys/netinet/tcp_output.c: four times the round trip
+    and eight times its variance, doubled for each probe.
+    """
+    profile = conn.shared.profile
+    if not profile.probe_min:
+        return conn.rto
+    trip = 4 * conn.srtt + 8 * conn.rttvar if conn.srtt else 2 * profile.rto_initial
+    return max(profile.probe_min, min((trip << min(conn.probes - 1, 9)) + profile.rto_slop, profile.rto_max))
+
+
+def _stop_probing(conn: Connection, now: Instant, out: list[Event]) -> None:
+    """The window has opened: the octet that asked goes again, text behind it; the timeout is the round trip's again."""
     conn.probes = 0
     if conn.srtt:
         set_timeout(conn)
+    if conn.snd_una != conn.snd_nxt and conn.shared.profile.zero_window_probe is ZeroWindowProbe.OCTET:
+        send_range(conn, conn.snd_una, min(len(conn.buffer), conn.mss, conn.snd_wnd), now, out)
     conn.resend_at = NEVER if conn.snd_una == conn.snd_nxt else now + conn.rto
 
 
@@ -166,8 +182,9 @@ def send_opening(conn: Connection, now: Instant, out: list[Event]) -> None:
         limit = conn.options.open_timeout or conn.shared.profile.open_timeout
         if limit is not None and conn.state is SYN_SENT:
             conn.end_at = now + limit
-        conn.timed_seq = (conn.iss + 1) & MASK
-        conn.timed_at = now
+        if conn.state is SYN_SENT or conn.ts_ok or conn.shared.profile.syn_ack_timed:
+            conn.timed_seq = (conn.iss + 1) & MASK
+            conn.timed_at = now
     emit_opening(conn, 0 if conn.state is SYN_SENT else ACK, now, out)
     conn.resend_at = now + conn.rto
 
@@ -222,7 +239,7 @@ def acknowledged(conn: Connection, segment: Segment, now: Instant, out: list[Eve
                 if window > conn.max_snd_wnd:
                     conn.max_snd_wnd = window
                 if conn.probes and window:
-                    _stop_probing(conn, now)
+                    _stop_probing(conn, now, out)
             conn.snd_wl1 = seq
             conn.snd_wl2 = ack
     return covers_fin

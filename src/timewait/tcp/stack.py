@@ -82,6 +82,8 @@ class Stack(Demux):
         if isinstance(owner, Connection):
             if not owner.options.keep_alive:
                 owner.keep_at = NEVER
+            if changes.get("max_segment") and self.profile.segment_option_sends:
+                owner.mss = min(owner.mss, changes["max_segment"] - (12 if owner.ts_ok else 0))
         elif owner.port_class >= 0 and ("reuse_address" in changes or "reuse_port" in changes):
             kind = owner.port_class & ~(REUSE_ADDRESS | REUSE_PORT) | reuse_flags(owner.options)
             self.ports.remove(owner.port, owner.port_class)

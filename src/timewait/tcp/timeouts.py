@@ -51,7 +51,7 @@ def _overdue(conn: Connection, profile: Profile, now: Instant) -> bool:
 
 def _back_off(conn: Connection, profile: Profile) -> None:
     """Double the timeout.  RFC 6298 (5.5)."""
-    slop = profile.rto_slop if conn.retries or conn.snd_una != conn.iss else 0
+    slop = profile.rto_slop if conn.retries or conn.srtt else 0
     conn.retries += 1
     conn.rto = min((conn.rto - slop) * 2 + profile.rto_slop, profile.rto_max)
 
@@ -129,7 +129,7 @@ def _probe(conn: Connection, profile: Profile, now: Instant, out: list[Event]) -
         emit(conn, ACK, (conn.snd_una - 1) & MASK, now, out)
     conn.shared.counters["TCPWinProbe"] += 1
     _back_off(conn, profile)
-    conn.resend_at = now + conn.rto
+    conn.resend_at = now + sender.until_probe(conn)
 
 
 def _keep_alive(conn: Connection, now: Instant, out: list[Event]) -> None:

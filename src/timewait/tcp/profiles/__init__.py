@@ -20,6 +20,7 @@ _PROFILES: Final = {
     "linux-4.0": "linux_4_0",
     "linux-3.10": "linux_3_10",
     "freebsd": "freebsd",
+    "freebsd-11": "freebsd_11",
     "macos": "macos",
     "windows": "windows",
     "illumos": "illumos",

@@ -28,6 +28,7 @@ PROFILE: Final[Profile] = derive(
         "fin_wait_2": (60 * SECOND, "read: TCPTV_FINWAIT2, bsd/netinet/tcp_timer.h"),
         "rto_initial": (SECOND, "read: TCPTV_RTOBASE, bsd/netinet/tcp_timer.h"),
         "rto_min": (230 * MS, "read: TCPTV_REXMTMIN (1/33 s) plus TCPTV_REXMTSLOP (200 ms), bsd/netinet/tcp_timer.h"),
+        "syn_ack_timed": (True, "recalled, not looked up: no syncache; the listener's connection sends the SYN-ACK"),
         "rto_slop": (200 * MS, "read: TCPTV_REXMTSLOP, TCPT_RANGESET(), bsd/netinet/tcp_timer.h"),
         "open_timeout": (75 * SECOND, "read: TCPTV_KEEP_INIT, bsd/netinet/tcp_timer.h"),
         "rto_max": (64 * SECOND, "read: TCPTV_REXMTMAX, bsd/netinet/tcp_timer.h"),

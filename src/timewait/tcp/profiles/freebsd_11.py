@@ -1,0 +1,27 @@
+"""FreeBSD 11, of 2016 to 2021, for the scripts that were written on it: what the releases since have changed.
+
+Read in its source (sys/netinet), not measured.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from timewait.clock import MS, SECOND
+from timewait.tcp.profile import Profile, Sysctl, derive
+from timewait.tcp.profiles.freebsd import PROFILE as FREEBSD
+
+PROFILE: Final[Profile] = derive(
+    FREEBSD,
+    "freebsd-11",
+    "FreeBSD 11",
+    {
+        "rto_initial": (3 * SECOND, "read: TCPTV_RTOBASE, tcp_timer.h: one second since 13"),
+        "delayed_ack": (100 * MS, "read: TCPTV_DELACK (hz/10), tcp_timer.h: hz/25 since 14"),
+        "window_rounds_up": (False, "read: tcp_output(), tcp_output.c: recwin is shifted as it is"),
+        "timestamps_required": (False, "recalled, not looked up: net.inet.tcp.tolerate_missing_ts is newer"),
+    },
+    sysctls=MappingProxyType(
+        {name: each for name, each in FREEBSD.sysctls.items() if name != "net.inet.tcp.nolocaltimewait"}
+        | {"net.inet.tcp.delacktime": Sysctl("delayed_ack", 100, unit=MS)}
+    ),
+)
