@@ -969,6 +969,14 @@ ROWS: dict[str, Row] = {
             case(f"5 peer > us FIN,ACK seq={seq} ack=2\n5 us > peer ACK seq=2 ack=2\n5 us TIME-WAIT until 65.000", TW)
             for seq in (-900, 1, 2, 70, 90000)
         ],
+        # tcp_twcheck(): seq + 1 == tw->rcv_nxt restarts, no other FIN.
+        freebsd=[
+            case("5 peer > us FIN,ACK seq=1 ack=2\n5 us > peer ACK seq=2 ack=2\n5 us TIME-WAIT until 65.000", TW),
+            *(
+                case(f"5 peer > us FIN,ACK seq={seq} ack=2\n5 us > peer ACK seq=2 ack=2", TW)
+                for seq in (-900, 2, 70, 90000)
+            ),
+        ],
         rfc9293=[
             case(f"5 peer > us FIN,ACK seq={seq} ack=2\n5 us > peer ACK seq=2 ack=2\n5 us TIME-WAIT until 245.000", TW)
             for seq in (-900, 1, 2, 70, 90000)
@@ -1191,13 +1199,13 @@ ROWS: dict[str, Row] = {
                 timestamps=True,
             )
         ],
+        # RFC 7323 section 5.3 R1: an acknowledgment, and the segment is dropped.
         rfc9293=[
             case(
                 """
                 5.0 peer > us ACK seq=2 ack=2 ts=50
                 6.0 peer > us FIN,ACK seq=1 ack=2 ts=40
                 6.0 us > peer ACK seq=2 ack=2 ts=6000/50
-                6.0 us TIME-WAIT until 246.000
                 """,
                 TW,
                 timestamps=True,

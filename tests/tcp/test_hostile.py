@@ -12,13 +12,11 @@ from timewait.tcp.states import State
 from timewait.wire.segment import ACK, FIN, Segment
 
 LONG = 4000 * SECOND
-# XNU answers every acceptable ACK in TIME-WAIT; two such ends do not stop (see the last test here).
-ENDING = tuple(name for name in profiles.names() if name != "macos")
 RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @given(
-    name=st.sampled_from(ENDING),
+    name=st.sampled_from(profiles.names()),
     seed=st.integers(0, 2**32),
     loss=st.sampled_from([0.0, 0.02, 0.1, 0.3]),
     double=st.sampled_from([0.0, 0.1]),
@@ -84,5 +82,4 @@ def test_two_ends_in_time_wait_never_answer_each_other_for_ever(name: str) -> No
             stray = Segment(found[2], found[3], found[0], found[1], seq, wait.snd_nxt, flags, 1000)
             net.take(0, net.stacks[0].receive(stray, net.now))
             net.run(SECOND)
-    # XNU's source answers and restarts for every acceptable ACK; between two such ends it does not stop.
-    assert (net.segments - before < 40) is (name != "macos")
+    assert net.segments - before < 40

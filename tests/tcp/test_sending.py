@@ -240,6 +240,13 @@ def test_linux_sends_its_first_syns_a_second_apart() -> None:
     play("linux", trace)
 
 
+def test_a_mac_sends_its_first_syns_a_second_apart_without_slop() -> None:
+    """XNU tcp_syn_backoff[], tcp_timer.c: 1, 1, 1, 1, 1, 2, 4, 8, 16, 32; TCPTV_KEEP_INIT ends it after 75 s."""
+    again = "\n".join(f"{at} us > peer SYN seq=0" for at in (1, 2, 3, 4, 5, 7, 11, 19, 35, 67))
+    trace = f"0 us: connect = None\n0 us SYN-SENT\n0 us > peer SYN seq=0\n{again}\n75 us CLOSED\n75 us fails ETIMEDOUT"
+    play("macos", trace)
+
+
 def test_a_refused_syn() -> None:
     trace = """
         0.000  us: connect = None

@@ -159,28 +159,104 @@ def test_rfc_793_ends_a_wait_for_a_syn_or_a_reset_in_the_window() -> None:
 @pytest.mark.parametrize(
     ("name", "segment", "answer"),
     [
+        # tcp_time_wait_processing(), usr/src/uts/common/inet/tcp/tcp_time_wait.c; a window of 128,000, scale 1.
         ("illumos", "RST seq=70", "1 us CLOSED"),
-        ("illumos", "SYN seq=70", "1 us > peer RST,ACK seq=2 ack=2"),
+        ("illumos", "RST seq=1", ""),
+        ("illumos", "SYN seq=70", "1 us > peer RST,ACK seq=5 ack=71"),
+        ("illumos", "SYN seq=1", "1 us > peer ACK seq=2 ack=2"),
+        ("illumos", "ACK seq=2 ack=2", ""),
+        ("illumos", "ACK seq=70 ack=2", ""),
+        ("illumos", "ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        ("illumos", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 61.000"),
+        ("illumos", "FIN,ACK seq=70 ack=2", ""),
+        ("illumos", "FIN,ACK seq=-9 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        # tcp_timewait_input(), src/core/tcp_in.c.  A bare SYN acknowledges 0, which lies 5 past our ISN.
         ("lwip", "RST seq=2", ""),
         ("lwip", "ACK seq=2 ack=2", ""),
         ("lwip", "ACK seq=9 ack=2", ""),
         ("lwip", "ACK seq=2 ack=2 len=3", "1 us > peer ACK seq=2 ack=2"),
-        ("lwip", "SYN seq=70", "1 us > peer RST,ACK seq=2 ack=2"),
+        ("lwip", "FIN,ACK seq=900 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 121.000"),
+        ("lwip", "SYN seq=70", "1 us > peer RST,ACK seq=5 ack=71"),
         ("lwip", "SYN seq=70000", "1 us > peer ACK seq=2 ack=2"),
+        # process(), src/socket/tcp.rs.
         ("smoltcp", "RST seq=70", "1 us CLOSED"),
         ("smoltcp", "SYN seq=70000", ""),
+        ("smoltcp", "ACK seq=70 ack=2", ""),
+        ("smoltcp", "ACK seq=70000 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 11.000"),
         ("smoltcp", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 11.000"),
+        # handleTimeWaitSegment(), rcv.go.
         ("gvisor", "RST seq=2", ""),
         ("gvisor", "- seq=2", ""),
+        ("gvisor", "SYN seq=2", ""),
         ("gvisor", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 61.000"),
-        ("macos", "ACK seq=2 ack=2", "1 us > peer ACK seq=2 ack=2\n1 us TIME-WAIT until 31.000"),
+        ("gvisor", "FIN,ACK seq=2 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        # tcp_input(), bsd/netinet/tcp_input.c: nothing restarts the wait.
+        ("macos", "ACK seq=2 ack=2", ""),
+        ("macos", "ACK seq=70 ack=2", ""),
+        ("macos", "ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "ACK seq=70000 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "ACK seq=1 ack=2 len=1", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "ACK seq=2 ack=2 len=1", "1 us > peer RST seq=2\n1 us CLOSED"),
+        ("macos", "RST seq=2", ""),
+        ("macos", "RST seq=70", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "RST seq=70000", ""),
+        ("macos", "SYN seq=1", "1 us > peer ACK seq=2 ack=2"),
         ("macos", "SYN seq=70", "1 us > peer ACK seq=2 ack=2"),
         ("macos", "SYN seq=70000", "1 us SYN-RECEIVED\n1 us > peer SYN,ACK ack=70001"),
     ],
 )
 def test_other_stacks_in_time_wait(name: str, segment: str, answer: str) -> None:
-    """Each from its own source; the profiles name the functions."""
+    """Each from its own source, read line by line for this segment."""
     play(name, f"1 peer > us {segment}\n{answer}", State.TIME_WAIT, passive=True)
+
+
+def closed_by_the_server(name: str) -> Pair:
+    pair = Pair(name)
+    client, server = pair.connection(4000, Options(reuse_address=True))
+    pair.close(server, server=True)
+    pair.close(client)
+    assert [len(stack.waits) for stack in (pair.client, pair.server)] == [0, 1]
+    return pair
+
+
+@pytest.mark.parametrize(("later", "refused"), [(1 * MS, True), (11 * MS, True), (14 * MS, False), (SECOND, False)])
+def test_illumos_refuses_a_client_that_is_back_before_its_first_number_has_left_the_window(
+    later: int, refused: bool
+) -> None:
+    """ISS_INCR/2 a connection and 244.1 a millisecond, against a window of 128,000 (TCP_RECV_HIWATER).
+
+    The RST of tcp_time_wait_processing() acknowledges the SYN, so that it counts in SYN-SENT.
+    """
+    pair = closed_by_the_server("illumos")
+    pair.advance(later)
+    assert pair.try_connect(4000, Options(reuse_address=True)) is None
+    assert pair.failures == ([Errno.ECONNREFUSED] if refused else [])
+    assert len(pair.server.waits) == refused
+
+
+def test_illumos_deletes_a_wait_without_a_word_where_nobody_listens_any_more() -> None:
+    """tcp_time_wait_processing(): tcp_clean_death(), and then ipcl_classify() finds nobody."""
+    trace = """
+        1.000  peer > us  SYN seq=200000
+        1.000  us  CLOSED
+        2.000  peer > us  SYN seq=200000
+        2.000  us > peer  RST,ACK ack=200001
+    """
+    play("illumos", trace, State.TIME_WAIT)
+
+
+def test_a_mac_that_comes_back_is_as_often_refused_as_not_and_then_waits_for_the_end_of_time_wait() -> None:
+    """XNU draws the numbers of SYNs at random (tcp_new_isn()), and TIME-WAIT asks for one above RCV.NXT."""
+    at_once = 0
+    for seed in range(40):
+        pair = closed_by_the_server("macos")
+        pair.client.chance.seed(seed)
+        assert pair.try_connect(4000, Options(reuse_address=True)) is None
+        at_once += pair.client.state(pair.last) is State.ESTABLISHED
+        pair.advance(40 * SECOND)
+        assert pair.client.state(pair.last) is State.ESTABLISHED
+    assert 8 < at_once < 32
 
 
 def test_linux_4_0_has_no_tw_reuse_by_default_and_counts_in_whole_seconds() -> None:
@@ -276,7 +352,7 @@ def test_freebsd_answers_a_syn_with_a_number_of_its_own_each_time_and_no_clock()
     """
     chance = Random(1)
     profile = profiles.get("freebsd")
-    passive = [isn.initial(profile, 7, True, chance, SECOND) for _ in range(2)]
-    active = [isn.initial(profile, 7, False, chance, SECOND * each) for each in (1, 2)]
+    passive = [isn.initial(profile, 7, True, chance, SECOND, 1) for _ in range(2)]
+    active = [isn.initial(profile, 7, False, chance, SECOND * each, 1) for each in (1, 2)]
     assert passive[0] != passive[1]
     assert active[1] - active[0] == 1_048_576

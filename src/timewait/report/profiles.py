@@ -11,7 +11,7 @@ from timewait.tcp.profile import Profile, Reuse
 
 SCHEMA_VERSION: Final = 1
 # What is not a value of the stack.
-_NOT_VALUES: Final = ("name", "title", "sources", "sysctls")
+_NOT_VALUES: Final = ("name", "title", "basis", "sources", "sysctls")
 NAMES: Final = tuple(field.name for field in fields(Profile) if field.name not in _NOT_VALUES)
 _LABEL: Final = max(map(len, NAMES))
 _NARROWEST: Final = 20  # columns for a profile's values
@@ -56,6 +56,10 @@ def side_by_side(found: list[Profile], width: int, *, diff: bool = False, why: b
         yield "No value differs."
         return
     at_once = max(1, (width - _LABEL) // (_NARROWEST + 2))
+    if why:
+        for profile in found:
+            yield from textwrap.wrap(f"{profile.name}: {profile.basis}", width, subsequent_indent="  ")
+        yield ""
     for start in range(0, len(found), at_once):
         if start:
             yield ""
@@ -102,6 +106,7 @@ def data(found: list[Profile], *, diff: bool = False) -> dict[str, Any]:
             {
                 "name": profile.name,
                 "title": profile.title,
+                "basis": profile.basis,
                 "values": {
                     name: {
                         "value": getattr(profile, name),

@@ -14,7 +14,13 @@ DURATIONS: Final = frozenset(
     }
 )
 # Where no number means something else than "no limit".
-_NONE: Final = {"window_scale": "off", "fast_syn_again": "off", "receive_buffer_active": "the same"}
+_NONE: Final = {
+    "window_scale": "off",
+    "fast_syn_again": "off",
+    "receive_buffer_active": "the same",
+    "isn_passive": "the same",
+    "syn_drops_options": "never",
+}
 
 
 # Shares below this, half of the last digit of a percentage, are shown in millionths.
@@ -50,6 +56,8 @@ def value_text(name: str, value: Any) -> str:
             return readable(value) if value else "0 s"
         return f"{value:,}"
     if isinstance(value, tuple):
+        if name == "loss_share":
+            return f"{value[0]}/{value[1]}"
         if len(value) == 2 and all(isinstance(each, int) for each in value):
             return f"{value[0]}-{value[1]}"
         if not value:

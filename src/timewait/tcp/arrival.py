@@ -135,7 +135,8 @@ def _check_timestamp(
             return True
         out.append(Dropped(segment, Reason.PAWS))
         conn.shared.counters["PAWSEstab"] += 1
-        _answer_limited(conn, segment, now, out, "TCPACKSkippedPAWS")
+        if segment.payload or not profile.paws_answers_text_alone:
+            _answer_limited(conn, segment, now, out, "TCPACKSkippedPAWS")
         return False
     return True
 

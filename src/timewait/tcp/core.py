@@ -104,6 +104,7 @@ class Core:
         "listeners",
         "mtu",
         "next_handle",
+        "opened",
         "ports",
         "secret",
         "shared",
@@ -129,6 +130,7 @@ class Core:
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self.handles: dict[int, Socket | Listener | Connection] = {}
         self.next_handle = 3
+        self.opened = 0
         self.waits = WaitTable()
         self.ports = PortTable()
         self.timers: list[tuple[Instant, tuple[bytes, int, bytes, int]]] = []
@@ -200,9 +202,10 @@ class Core:
     def first_number(self, mixed: int, passive: bool, now: Instant, wait: TimeWait | None) -> int:
         """Return the ISS of a connection, past the numbers of the incarnation that `wait` remembers."""
         profile = self.profile
+        self.opened += 1
         if wait is not None and profile.tw_iss is IssRule.ABOVE_OLD:
             return new_iss_above(wait)
-        number = isn.initial(profile, mixed, passive, self.chance, now)
+        number = isn.initial(profile, mixed, passive, self.chance, now, self.opened)
         if wait is not None and profile.tw_iss is IssRule.NEW_BUMPED and not lt(wait.snd_nxt, number):
             return new_iss_above(wait)
         return number
@@ -421,6 +424,7 @@ class Core:
                 bare.address, bare.port, bare.port_class = owner.address, owner.port, owner.port_class
                 other.handles[handle] = bare
         other.next_handle = self.next_handle
+        other.opened = self.opened
         other.waits = self.waits.fork()
         other.ports = self.ports.fork()
         other.timers = self.timers.copy()

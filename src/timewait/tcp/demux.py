@@ -111,14 +111,17 @@ class Demux(Core):
             if listener is not None:
                 self._reopen(listener, key, packed, wait, segment, now, out)
                 return
-            if profile.tw_no_listener is NoListener.DELETE_AND_RESET:
+            if profile.tw_no_listener is not NoListener.KEEP_AND_ACK:
                 self.forget(key, packed, wait, out)
                 out.append(Dropped(segment, Reason.NO_CONNECTION))
-                self._reset_stray(segment, out)
+                if profile.tw_no_listener is NoListener.DELETE_AND_RESET:
+                    self._reset_stray(segment, out)
                 return
             verdict = Verdict(Reason.TW_SYN_NO_LISTENER, ack=True, limited=True)
-        if verdict.reset:
-            self._reset_from_record(key, wait, segment, now, out)
+        if verdict.reset and verdict.event is Input.SYN_IN_WINDOW and not wait.fin_wait_2:
+            self._reset_from_record(key, wait, now, out)
+        elif verdict.reset:
+            self._reset_stray(segment, out)
         if verdict.event in (Input.RST, Input.SYN_IN_WINDOW, Input.LATE_DATA):
             if verdict.event != Input.RST or verdict.reason is Reason.FW2_KILLED:
                 out.append(Dropped(segment, verdict.reason))
@@ -171,10 +174,8 @@ class Demux(Core):
         out.append(Send(Segment(*key, wait.snd_nxt, wait.rcv_nxt, ACK, wait.window_field, options)))
         self.counters["OutSegs"] += 1
 
-    def _reset_from_record(self, key: FourTuple, wait: TimeWait, segment: Segment, now: Instant, out: Events) -> None:
-        if wait.fin_wait_2:
-            self._reset_stray(segment, out)
-            return
+    def _reset_from_record(self, key: FourTuple, wait: TimeWait, now: Instant, out: Events) -> None:
+        """RST, ACK <SND.NXT, RCV.NXT>: the text of RFC 793 gives no numbers of its own."""
         out.append(Send(Segment(*key, wait.snd_nxt, wait.rcv_nxt, RST | ACK, 0, self._stamped(wait, now))))
         self.counters["OutSegs"] += 1
         self.counters["OutRsts"] += 1

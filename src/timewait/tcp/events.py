@@ -93,6 +93,7 @@ class Reason(Enum):
     TW_ANSWERED = "in TIME-WAIT: answered with an ACK", ""
     TW_SKIPPED = "in TIME-WAIT: the answer fell to the rate limit", "TCPACKSkippedTimeWait"
     TW_NO_ACK = "in TIME-WAIT, without ACK bit", ""
+    TW_NEW_TEXT = "in TIME-WAIT, text past the peer's FIN ended it", ""
     TW_RST_IGNORED = "in TIME-WAIT, a reset that the rule does not accept", ""
     TW_SYN_REFUSED = "in TIME-WAIT, a SYN that may not reopen", ""
     TW_SYN_NO_LISTENER = "in TIME-WAIT, a SYN that might reopen, but nobody listens", ""

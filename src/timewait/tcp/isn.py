@@ -23,13 +23,17 @@ def clock(now: Instant, hz: int) -> int:
     return (now * hz // SECOND) & MASK
 
 
-def initial(profile: Profile, mixed: int, passive: bool, chance: Random, now: Instant) -> int:
-    """Return the initial sequence number of a new incarnation; `mixed` is `keyed` of its four-tuple."""
+def initial(profile: Profile, mixed: int, passive: bool, chance: Random, now: Instant, opened: int) -> int:
+    """Return the initial sequence number of a new incarnation.
+
+    `mixed` is `keyed` of its four-tuple, `opened` how many connections the host has had, this one included.
+    """
+    ticks = clock(now, profile.isn_hz) + profile.isn_step * opened
     match profile.isn_passive if passive and profile.isn_passive is not None else profile.isn:
         case IsnScheme.KEYED:
-            return (clock(now, profile.isn_hz) + mixed) & MASK
+            return (ticks + mixed) & MASK
         case IsnScheme.CLOCK:
-            return clock(now, profile.isn_hz)
+            return ticks & MASK
         case IsnScheme.CONSTANT:
             return profile.isn_constant
         case IsnScheme.RANDOM:

@@ -26,6 +26,8 @@ class ResetRule(StrEnum):
     """At RCV.NXT; elsewhere in the window it draws a challenge ACK.  RFC 5961 section 3."""
     IN_WINDOW = "in window"
     """Anywhere in the window.  RFC 793."""
+    CHALLENGE = "ignore, challenge elsewhere"
+    """None; elsewhere in the window than at RCV.NXT it draws a challenge ACK.  XNU in TIME-WAIT."""
 
 
 class SynRule(StrEnum):
@@ -49,7 +51,7 @@ class SynReply(StrEnum):
     CHALLENGE = "challenge ack"
     """An ACK that counts against the limit of RFC 5961."""
     RESET_IN_WINDOW = "in window reset, else ack"
-    """The wait goes on."""
+    """The wait goes on; the RST acknowledges the SYN, so that who sent it takes it for a refusal."""
     RESET_AND_DELETE_IN_WINDOW = "in window reset and delete, else ack"
     """RFC 793."""
 
@@ -59,6 +61,7 @@ class NoListener(StrEnum):
 
     KEEP_AND_ACK = "ack, keep"
     DELETE_AND_RESET = "delete, reset"
+    DELETE = "delete, silence"
 
 
 class SynFinRule(StrEnum):
@@ -89,14 +92,22 @@ class RightEdge(StrEnum):
     WITHOUT_TEXT = "without text, SYN and RST"
 
 
-class NoAckRule(StrEnum):
-    """What a segment in TIME-WAIT with neither ACK, SYN nor RST draws."""
+class StrayRule(StrEnum):
+    """What a segment draws in TIME-WAIT that opens nothing and carries nothing."""
 
     DROP = "drop"
     ACK = "ack"
-    """An answer, without restarting the wait."""
     ACK_OUTSIDE = "in window drop, else ack"
     """The text of RFC 9293: the sequence check comes first."""
+
+
+class FinRule(StrEnum):
+    """Which FIN restarts the wait."""
+
+    NEVER = "never"
+    AGAIN = "the peer's, sent again"
+    """One that ends at RCV.NXT."""
+    ANY = "any"
 
 
 class IssRule(StrEnum):
@@ -204,6 +215,8 @@ class Profile:
 
     name: str
     title: str
+    basis: str = ""
+    """Which tree or text its sources are about, and whether anything was run."""
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     sysctls: Mapping[str, Sysctl] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
@@ -239,18 +252,21 @@ class Profile:
     """Return to TIME-WAIT when the SYN that reopened it proves an old duplicate.  MAY-2 (2)."""
     tw_paws: bool = True
     tw_paws_valid: Duration = 24 * 86400 * SECOND
-    tw_no_ack: NoAckRule = NoAckRule.ACK_OUTSIDE
+    tw_no_ack: StrayRule = StrayRule.ACK_OUTSIDE
+    """What a segment with neither ACK, SYN nor RST draws; it never restarts the wait."""
     tw_exact_ack_replies: bool = False
     """Whether the peer's pure ACK at RCV.NXT is answered.  The literal text would; two ends in TIME-WAIT then ACK for
     ever."""
     tw_exact_ack_restarts: bool = False
-    tw_fin_restarts: bool = True
-    """The literal text never restarts: a FIN sent again fails the sequence check first.  Every stack does."""
+    tw_fin_restarts: FinRule = FinRule.ANY
+    """The literal text never restarts: a FIN sent again fails the sequence check first.  Most stacks do."""
     tw_data_replies: bool = True
-    tw_ack_replies: bool = True
-    """Whether a pure ACK elsewhere than RCV.NXT is answered."""
+    tw_new_text_ends: bool = False
+    """Whether text past RCV.NXT, however far, draws a RST and ends the wait."""
+    tw_stray_ack: StrayRule = StrayRule.ACK
+    """What a pure ACK elsewhere than at RCV.NXT draws."""
     tw_ack_restarts: bool = False
-    """Whether a segment with ACK other than a FIN (data, SYN-ACK, ACK elsewhere) restarts the wait."""
+    """Whether a segment with ACK other than a FIN (data, SYN-ACK, ACK elsewhere) restarts the wait when answered."""
     tw_paws_restarts: bool = False
     """Whether a segment refused for its timestamp restarts the wait, a SYN included."""
     tw_ack_interval: Duration = 0
@@ -299,6 +315,8 @@ class Profile:
     closing_repeats_fin: bool = False
     """Whether the answer to the FIN that leads to CLOSING is our own FIN again."""
     paws_valid: Duration = 24 * 86400 * SECOND
+    paws_answers_text_alone: bool = False
+    """Whether what PAWS refuses is answered only if it carries text; in TIME-WAIT, too."""
     paws_replay_hz: int = 0
     """A pure duplicate ACK passes PAWS when its timestamp is older by at most what a clock of this rate counts in the
     retransmission timeout; 0: none does."""
@@ -402,6 +420,8 @@ class Profile:
     """Whether the least timeout is that of the variance alone, so that the smoothed round trip comes on top."""
     rto_slop: Duration = 0
     """What is added to a timeout once computed or doubled, but not to the first while no round trip was measured."""
+    syn_slop: bool = True
+    """Whether that goes for the doubled timeouts of a SYN, too."""
     syn_ack_timed: bool = True
     """Whether the round trip of a SYN-ACK is measured without timestamps too."""
     rto_granularity: Duration = MS
@@ -450,6 +470,8 @@ class Profile:
     # --- Initial sequence numbers
     isn: IsnScheme = IsnScheme.KEYED
     isn_hz: int = 250_000
+    isn_step: int = 0
+    """What each new connection of the host adds to the numbers of all that come after it."""
     isn_constant: int = 0
     isn_passive: IsnScheme | None = None
     """How a passive open draws its number, where that is not as an active one does."""
@@ -460,20 +482,29 @@ class Profile:
 
 
 def derive(base: Profile | None, name: str, title: str, values: Mapping[str, tuple[Any, str]], **also: Any) -> Profile:
-    """Return `base` (RFC 9293's defaults if None) with `values`: field -> (value, its source)."""
-    sources = dict(base.sources) if base else {}
+    """Return `base` (RFC 9293's defaults if None) with `values`: field -> (value, its source).
+
+    What is taken over from `base` says so, for nobody looked whether this stack does the same.  `also`: `basis`, and
+    `sysctls` where they differ.
+    """
+    sources = {each: taken_over(base, source) for each, source in base.sources.items()} if base else {}
     sources |= {field_name: source for field_name, (_, source) in values.items()}
     plain = {field_name: value for field_name, (value, _) in values.items()}
     plain |= {"name": name, "title": title, "sources": MappingProxyType(sources)} | also
     return replace(base, **plain) if base else Profile(**plain)
 
 
+def taken_over(base: Profile, source: str) -> str:
+    """Return the source of a value that a profile has from `base`: its first owner, then that one's own source."""
+    return source if source.startswith("as ") else f"as {base.name}: {source}"
+
+
 __all__ = [
     "Ecn",
+    "FinRule",
     "HalfOpenRule",
     "IsnScheme",
     "IssRule",
-    "NoAckRule",
     "NoListener",
     "Overflow",
     "PortSearch",
@@ -481,6 +512,7 @@ __all__ = [
     "ResetRule",
     "Reuse",
     "RightEdge",
+    "StrayRule",
     "SynFinRule",
     "SynReply",
     "SynRule",

@@ -16,7 +16,7 @@ from timewait.tcp.arrival import find_timestamps
 from timewait.tcp.connection import Connection
 from timewait.tcp.events import FourTuple, Reason
 from timewait.tcp.output import offer_window
-from timewait.tcp.profile import NoAckRule, Profile, ResetRule, SynReply, SynRule
+from timewait.tcp.profile import FinRule, Profile, ResetRule, StrayRule, SynReply, SynRule
 from timewait.tcp.states import Event as Input
 from timewait.wire.segment import ACK, FIN, RST, SYN, Segment, Timestamps
 from timewait.wire.seq import MASK, diff, gt, lt
@@ -172,35 +172,49 @@ def judge(wait: TimeWait, segment: Segment, profile: Profile, now: Instant) -> V
     flags = segment.flags
     if flags & RST:
         return _judge_reset(wait, segment, stamp, profile, now)
+    text = len(segment.payload)
+    if old and not text and profile.paws_answers_text_alone:
+        return Verdict(Reason.TW_PAWS, paws=True)
     if flags & SYN and (not flags & ACK or profile.tw_syn_ack_is_syn):
         return _judge_syn(wait, segment, stamp, old, profile)
     offset = diff(segment.seq, wait.rcv_nxt)
+    if text and offset + text > 0 and profile.tw_new_text_ends:
+        return Verdict(Reason.TW_NEW_TEXT, Input.LATE_DATA, reset=True)
     length = segment.length
     limited = length == 0 or flags & SYN != 0
-    restart_for_age = old and profile.tw_paws_restarts
-    if not flags & ACK and profile.tw_no_ack is not NoAckRule.ACK:
-        inside = 0 <= offset < wait.rcv_wnd or -length < offset < 0
-        if profile.tw_no_ack is NoAckRule.DROP or inside:
-            return Verdict(Reason.TW_NO_ACK)
-        return Verdict(Reason.TW_ANSWERED, ack=True, limited=limited)
-    if offset == 0 and length == 0 and not old:
+    inside = 0 <= offset < wait.rcv_wnd
+    exact = offset == 0 and length == 0 and not old
+    if not flags & ACK and not (exact and profile.tw_no_ack is StrayRule.ACK):
+        return _judge_no_ack(old, inside or -length < offset < 0, limited, profile)
+    if exact:
         if stamp is not None and wait.ts_ok:
             wait.ts_recent = stamp.value
             wait.ts_recent_at = now
         return Verdict(
             Reason.TW_ACK, ack=profile.tw_exact_ack_replies, restart=profile.tw_exact_ack_restarts, limited=True
         )
-    if not flags & ACK:
-        return Verdict(
-            Reason.TW_PAWS if old else Reason.TW_NO_ACK, ack=True, restart=restart_for_age, limited=limited, paws=old
-        )
+    if not text and inside and not old and profile.tw_stray_ack is StrayRule.ACK_OUTSIDE:
+        return Verdict(Reason.TW_ACK)
     reason = Reason.TW_PAWS if old else Reason.TW_ANSWERED
     if flags & FIN and not flags & SYN:
-        event = Input.FIN if profile.tw_fin_restarts else None
-        return Verdict(reason, event, ack=True, restart=profile.tw_fin_restarts, paws=old)
-    replies = profile.tw_data_replies if segment.payload else profile.tw_ack_replies
-    restart = profile.tw_ack_restarts or restart_for_age
+        rule = profile.tw_fin_restarts
+        restart = rule is FinRule.ANY or (rule is FinRule.AGAIN and offset + length == 0)
+        restart = restart and (not old or profile.tw_paws_restarts)
+        return Verdict(reason, Input.FIN if restart else None, ack=True, restart=restart, paws=old)
+    replies = profile.tw_data_replies if text else profile.tw_stray_ack is not StrayRule.DROP
+    restart = profile.tw_ack_restarts or (old and profile.tw_paws_restarts)
     return Verdict(reason, ack=replies, restart=restart, limited=limited, paws=old)
+
+
+def _judge_no_ack(old: bool, inside: bool, limited: bool, profile: Profile) -> Verdict:
+    """Neither ACK, SYN nor RST: RFC 9293 section 3.10.7.4, fifth, after the first."""
+    rule = profile.tw_no_ack
+    if rule is StrayRule.DROP or (rule is StrayRule.ACK_OUTSIDE and inside):
+        return Verdict(Reason.TW_NO_ACK)
+    if rule is StrayRule.ACK_OUTSIDE:
+        return Verdict(Reason.TW_ANSWERED, ack=True, limited=limited)
+    reason = Reason.TW_PAWS if old else Reason.TW_NO_ACK
+    return Verdict(reason, ack=True, restart=old and profile.tw_paws_restarts, limited=limited, paws=old)
 
 
 def _is_old(wait: TimeWait, stamp: Timestamps, profile: Profile, now: Instant) -> bool:
@@ -223,9 +237,11 @@ def _judge_reset(wait: TimeWait, segment: Segment, stamp: Timestamps | None, pro
         and now - wait.ts_recent_at < profile.tw_rst_paws
     ):
         return Verdict(Reason.TW_PAWS, paws=True)
-    if offset == 0 or (profile.tw_rst is ResetRule.IN_WINDOW and 0 < offset < wait.rcv_wnd):
+    exact = offset == 0 and profile.tw_rst is not ResetRule.CHALLENGE
+    if exact or (profile.tw_rst is ResetRule.IN_WINDOW and 0 < offset < wait.rcv_wnd):
         return Verdict(Reason.TW_RST_IGNORED, Input.RST)
-    if profile.tw_rst is ResetRule.EXACT_OR_CHALLENGE and 0 < offset < wait.rcv_wnd:
+    challenged = profile.tw_rst in (ResetRule.EXACT_OR_CHALLENGE, ResetRule.CHALLENGE)
+    if challenged and 0 < offset < wait.rcv_wnd:
         return Verdict(Reason.RST_CHALLENGED, ack=True, challenge=True, limited=True)
     return ignored
 
@@ -242,7 +258,7 @@ def may_reopen(wait: TimeWait, segment: Segment, stamp: Timestamps | None, old: 
         case SynRule.ABOVE:
             return above
         case SynRule.BEYOND_WINDOW:
-            return above and offset >= wait.rcv_wnd
+            return above and offset > wait.rcv_wnd
         case SynRule.ABOVE_OR_NEWER:
             return above or (wait.ts_ok and stamp is not None and gt(stamp.value, wait.ts_recent))
         case SynRule.RFC6191:
@@ -258,7 +274,7 @@ def _judge_syn(wait: TimeWait, segment: Segment, stamp: Timestamps | None, old: 
         return Verdict(Reason.TW_SYN_NO_LISTENER, Input.SYN)
     reason = Reason.TW_PAWS if old else Reason.TW_SYN_REFUSED
     restart = old and profile.tw_paws_restarts
-    in_window = 0 <= diff(segment.seq, wait.rcv_nxt) < wait.rcv_wnd
+    offset = diff(segment.seq, wait.rcv_nxt)
     match profile.tw_syn_reply:
         case SynReply.SILENCE:
             return Verdict(reason, restart=restart, paws=old)
@@ -267,9 +283,10 @@ def _judge_syn(wait: TimeWait, segment: Segment, stamp: Timestamps | None, old: 
         case SynReply.CHALLENGE:
             return Verdict(reason, ack=True, challenge=True, restart=restart, limited=True, paws=old)
         case SynReply.RESET_IN_WINDOW:
+            in_window = 0 <= offset <= wait.rcv_wnd and not old
             return Verdict(reason, ack=not in_window, reset=in_window, restart=restart, limited=True, paws=old)
         case SynReply.RESET_AND_DELETE_IN_WINDOW:
-            if in_window:
+            if 0 <= offset < wait.rcv_wnd:
                 return Verdict(reason, Input.SYN_IN_WINDOW, reset=True)
             return Verdict(reason, ack=True, restart=restart, limited=True, paws=old)
 

@@ -51,9 +51,10 @@ def _overdue(conn: Connection, profile: Profile, now: Instant) -> bool:
 
 def _back_off(conn: Connection, profile: Profile) -> None:
     """Double the timeout.  RFC 6298 (5.5)."""
-    slop = profile.rto_slop if conn.retries or conn.srtt else 0
+    slop = profile.rto_slop if profile.syn_slop or conn.snd_una != conn.iss else 0
+    without = conn.rto - slop if conn.retries or conn.srtt else conn.rto
     conn.retries += 1
-    conn.rto = min((conn.rto - slop) * 2 + profile.rto_slop, profile.rto_max)
+    conn.rto = min(without * 2 + slop, profile.rto_max)
 
 
 def _resend(conn: Connection, now: Instant, out: list[Event]) -> None:

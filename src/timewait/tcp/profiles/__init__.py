@@ -2,7 +2,7 @@
 
 Knows which profiles there are.  Leaves what a value means to `tcp.profile` and what it does to the engine.  A source
 begins with its kind: "read" (which name in which file), "documented" (by the maker), "measured" (on what), "chosen", or
-"recalled, not looked up" and "recalled, not found": from memory.
+"recalled, not looked up" and "recalled, not found": from memory.  "as NAME:" before it: taken over from that profile.
 """
 
 from difflib import get_close_matches

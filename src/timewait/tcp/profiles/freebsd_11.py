@@ -18,8 +18,12 @@ PROFILE: Final[Profile] = derive(
         "rto_initial": (3 * SECOND, "read: TCPTV_RTOBASE, tcp_timer.h: one second since 13"),
         "delayed_ack": (100 * MS, "read: TCPTV_DELACK (hz/10), tcp_timer.h: hz/25 since 14"),
         "window_rounds_up": (False, "read: tcp_output(), tcp_output.c: recwin is shifted as it is"),
-        "timestamps_required": (False, "recalled, not looked up: net.inet.tcp.tolerate_missing_ts is newer"),
+        "timestamps_required": (
+            False,
+            "read: tcp_input.c of release 7 has no such check; tolerate_missing_ts is newer",
+        ),
     },
+    basis="FreeBSD's tree at release 11; what is taken over was looked at as freebsd says; nothing was run",
     sysctls=MappingProxyType(
         {name: each for name, each in FREEBSD.sysctls.items() if name != "net.inet.tcp.nolocaltimewait"}
         | {"net.inet.tcp.delacktime": Sysctl("delayed_ack", 100, unit=MS)}

@@ -5,16 +5,19 @@ from typing import Final
 
 from timewait.clock import MS, SECOND
 from timewait.tcp.profile import (
+    FinRule,
+    IsnScheme,
     IssRule,
-    NoAckRule,
     NoListener,
     PortSearch,
     Profile,
     ResetRule,
     Reuse,
+    StrayRule,
     SynReply,
     SynRule,
     Sysctl,
+    TimestampScope,
     derive,
 )
 from timewait.tcp.profiles.rfc9293 import PROFILE as RFC9293
@@ -33,11 +36,15 @@ PROFILE: Final[Profile] = derive(
             "read: handleTimeWaitSegment(): below RCV.NXT a segment with ACK; above it would be a SYN",
         ),
         "tw_no_listener": (NoListener.KEEP_AND_ACK, "read: handleTimeWaitSegment(): only if a listener exists"),
-        "tw_iss": (IssRule.NEW_BUMPED, "recalled, not looked up: handleTimeWaitSegment() notes the old SND.NXT"),
-        "tw_returns": (False, "recalled, not looked up: the old endpoint is gone"),
+        "tw_iss": (IssRule.NEW, "read: startHandshake(), accept.go: generateSecureISN(), whatever came before"),
+        "tw_returns": (
+            False,
+            "read: handleTimeWaitSegments(), connect.go: the SYN goes to the listener, the old is gone",
+        ),
         "tw_paws": (False, "read: handleTimeWaitSegment(), rcv.go: no PAWS, it says"),
-        "tw_no_ack": (NoAckRule.DROP, "read: handleTimeWaitSegment()"),
-        "tw_fin_restarts": (True, "read: handleTimeWaitSegment(): the FIN at R-1 is acknowledged and restarts"),
+        "tw_no_ack": (StrayRule.DROP, "read: handleTimeWaitSegment()"),
+        "tw_fin_restarts": (FinRule.AGAIN, "read: handleTimeWaitSegment(), rcv.go: segSeq + 1 == RcvNxt"),
+        "rst": (ResetRule.EXACT_OR_CHALLENGE, "read: handleReset(), connect.go: maybeSendOutOfWindowAck()"),
         "fin_wait_2": (60 * SECOND, "read: DefaultTCPLingerTimeout, pkg/tcpip/transport/tcp/protocol.go"),
         "linger2_limit": (120 * SECOND, "read: MaxTCPLingerTimeout, pkg/tcpip/transport/tcp/protocol.go"),
         "reuse_ephemeral": (Reuse.LOOPBACK, "read: TCPTimeWaitReuseLoopbackOnly, the default of 2"),
@@ -53,13 +60,17 @@ PROFILE: Final[Profile] = derive(
         "rto_max": (120 * SECOND, "read: MaxRTO, pkg/tcpip/transport/tcp/snd.go"),
         "syn_retries": (6, "read: DefaultSynRetries, pkg/tcpip/transport/tcp/protocol.go"),
         "keepalive_probes": (9, "read: DefaultKeepaliveCount, pkg/tcpip/transport/tcp/protocol.go"),
-        "user_timeout": (None, "recalled, not looked up: off by default"),
-        "window_scale": (7, "chosen: from the receive buffer"),
+        "user_timeout": (None, "read: keepaliveTimerExpired(), connect.go: userTimeout != 0 is asked"),
+        "window_scale": (5, "read: timeStampEnabledAccept(), tcp_timestamp_test.go: 1 MB >> 5; FindWndScale()"),
         "timestamps_required": (
-            True,
-            "recalled, not looked up: endpoint.go drops segments without it, RFC 7323 section 3.2",
+            False,
+            "read: TestSegmentNotDroppedWhenTimestampMissing, test/e2e/tcp_timestamp_test.go",
         ),
+        "ts_scope": (TimestampScope.HOST_PAIR, "read: tsOffset(src, dst), protocol.go"),
+        "isn": (IsnScheme.KEYED, "read: generateSecureISN(), connect.go: SHA-256 of the four-tuple, and time"),
+        "isn_hz": (15_625_000, "read: generateSecureISN(), connect.go: Nanoseconds() >> 6"),
     },
+    basis="gVisor's tree (github.com/google/gvisor, pkg/tcpip/transport/tcp); nothing was run",
     sysctls=MappingProxyType(
         {
             "net.ipv4.tcp_tw_reuse": Sysctl(

@@ -15,15 +15,15 @@ PROFILE: Final[Profile] = derive(
     "linux-3.10",
     "Linux 3.10, tcp_tw_recycle on",
     {
-        "ack_before_first_too_old": (False, "recalled, not looked up: tcp_ack() compares with bytes_acked since 6.7"),
+        "reuse_bound": (True, "read: tcp_twsk_unique(), net/ipv4/tcp_ipv4.c: tw_ts_recent_stamp && twp == NULL"),
         "tw_recycle": (True, "chosen: tcp_tw_recycle = 1; read: tcp_time_wait(), tcp_v4_conn_request()"),
-        "ack_too_old_challenged": (
-            False,
-            "recalled, not looked up: tcp_ack() discards an old ACK without an answer before 3.12",
-        ),
-        "invalid_ack_interval": (0, "recalled, not looked up: tcp_invalid_ratelimit is newer, 4.0"),
-        "tw_ack_interval": (0, "recalled, not looked up: tcp_invalid_ratelimit is newer, 4.0"),
+        "ack_too_old_challenged": (True, "read: tcp_ack(), net/ipv4/tcp_input.c: tcp_send_challenge_ack()"),
+        "ack_before_first_too_old": (False, "read: tcp_ack(): SND.UNA less max_window, no bytes_acked"),
+        "paws_replay_hz": (1024, "read: tcp_disordered_ack(), net/ipv4/tcp_input.c"),
+        "invalid_ack_interval": (0, "read: net/ipv4/tcp_input.c has no tcp_oow_rate_limited(); it is of 4.0"),
+        "tw_ack_interval": (0, "read: net/ipv4/tcp_input.c has no tcp_oow_rate_limited(); it is of 4.0"),
     },
+    basis="the kernel's tree at 3.10 and, for what is taken over, at 4.0; nothing was run",
     sysctls=MappingProxyType(
         {name: each for name, each in LINUX_4_0.sysctls.items() if name != "net.ipv4.tcp_invalid_ratelimit"}
         | {"net.ipv4.tcp_tw_recycle": Sysctl("tw_recycle", 1, high=1, choices={0: False, 1: True})}

@@ -7,10 +7,10 @@ from timewait.clock import SECOND
 from timewait.tcp.profile import (
     IsnScheme,
     IssRule,
-    NoAckRule,
     PortSearch,
     Profile,
     ResetRule,
+    StrayRule,
     SynReply,
     SynRule,
     Sysctl,
@@ -32,7 +32,7 @@ PROFILE: Final[Profile] = derive(
         "tw_iss": (IssRule.NEW, "read: RFC 793 section 3.3"),
         "tw_returns": (False, "read: nothing reopens"),
         "tw_paws": (False, "read: older than timestamps"),
-        "tw_no_ack": (NoAckRule.ACK_OUTSIDE, "read: RFC 793 section 3.9, first, then fifth"),
+        "tw_no_ack": (StrayRule.ACK_OUTSIDE, "read: RFC 793 section 3.9, first, then fifth"),
         "rst": (ResetRule.IN_WINDOW, "read: RFC 793 section 3.9, SEGMENT ARRIVES, second"),
         "syn_resets": (True, "read: RFC 793 section 3.9, SEGMENT ARRIVES, fourth"),
         "ack_too_old_challenged": (False, "read: RFC 793 ignores an old acknowledgment"),
@@ -48,6 +48,7 @@ PROFILE: Final[Profile] = derive(
         "port_search": (PortSearch.SEQUENTIAL, "chosen: older than RFC 6056"),
         "ephemeral_range": ((1024, 5000), "chosen: IPPORT_RESERVED to IPPORT_USERRESERVED of 4.3BSD"),
     },
+    basis="the text of RFC 793",
     sysctls=MappingProxyType(
         {
             "rfc.msl": Sysctl("time_wait", 120, low=0, high=86400, unit=2 * SECOND),

@@ -8,14 +8,15 @@ from typing import Final
 
 from timewait.clock import MS, SECOND
 from timewait.tcp.profile import (
+    FinRule,
     HalfOpenRule,
     IsnScheme,
     IssRule,
-    NoAckRule,
     NoListener,
     Overflow,
     Profile,
     ResetRule,
+    StrayRule,
     SynFinRule,
     SynReply,
     SynRule,
@@ -39,13 +40,13 @@ PROFILE: Final[Profile] = derive(
         "tw_no_listener": (NoListener.KEEP_AND_ACK, "chosen: the text does not say; the wait goes on"),
         "tw_iss": (IssRule.NEW_BUMPED, "read: RFC 9293 section 3.6.1 MAY-2 (1)"),
         "tw_returns": (True, "read: RFC 9293 section 3.6.1 MAY-2 (2)"),
-        "tw_no_ack": (NoAckRule.ACK_OUTSIDE, "read: RFC 9293 section 3.10.7.4 first, then fifth"),
+        "tw_no_ack": (StrayRule.ACK_OUTSIDE, "read: RFC 9293 section 3.10.7.4 first, then fifth"),
         "tw_exact_ack_replies": (
             False,
             "chosen: literally, two ends in TIME-WAIT would ACK for ever",
         ),
         "tw_fin_restarts": (
-            True,
+            FinRule.ANY,
             "chosen: literally, a FIN again fails the sequence check first",
         ),
         "tw_overflow": (Overflow.REFUSE_NEW, "chosen: the text knows no limit"),
@@ -69,6 +70,7 @@ PROFILE: Final[Profile] = derive(
         "receive_buffer": (65535, "chosen: the largest that needs no scaling"),
         "challenge_per_second": (10, "read: RFC 5961 section 7 suggests 10 in 5 s"),
     },
+    basis="the text of RFC 9293 and of the RFCs it names",
     sysctls=MappingProxyType(
         {
             "rfc.msl": Sysctl("time_wait", 120, low=0, high=86400, unit=2 * SECOND),
