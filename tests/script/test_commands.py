@@ -92,8 +92,8 @@ def test_a_setting_is_acted_on_or_refused() -> None:
     after = host.tcp.profile
     assert after.window_scale is None
     assert not after.timestamps
-    with pytest.raises(UnknownCommandError, match=r"net.inet.tcp.blackhole = 2: the engine cannot act on that"):
-        host.command("sysctl -w net.inet.tcp.blackhole=2")
+    with pytest.raises(UnknownCommandError, match=r"net.inet.tcp.syncookies_only = 1: the engine cannot act on that"):
+        host.command("sysctl -w net.inet.tcp.syncookies_only=1")
     with pytest.raises(UnknownCommandError) as caught:
         host.command("sysctl -w net.inet.tcp.insecure_rts=1")
     assert "net.inet.tcp.insecure_rst" in caught.value.hint

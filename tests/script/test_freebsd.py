@@ -243,3 +243,29 @@ def test_with_timestamps_its_round_trip_is_known(tmp_path: Path) -> None:
 +0 %{{ assert tcpi_rto == 500000 }}%
 """,
     )
+
+
+@pytest.mark.parametrize(("level", "syn", "ack"), [(0, True, True), (1, False, True), (2, False, False)])
+def test_a_closed_port_may_be_a_black_hole(tmp_path: Path, level: int, syn: bool, ack: bool) -> None:
+    """blackhole(4): 1 leaves a SYN to a closed port unanswered, 2 any segment; tcp_input(), tcp_input.c."""
+    lines = [
+        f"0 `sysctl -w net.inet.tcp.blackhole={level}`",
+        "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3",
+        "+0 bind(3, ..., ...) = 0",
+        "+.1 < S 17:17(0) win 32767 <mss 1460,sackOK,eol,eol>",
+        "+0 > R. 0:0(0) ack 18 win 0" if syn else "",
+        "+.1 < . 17:17(0) ack 34 win 32767",
+        "+0 > R 34:34(0) win 0" if ack else "",
+    ]
+    file = tmp_path / "script.pkt"
+    file.write_text("\n".join(lines) + "\n")
+    result = run(Job(path=str(file), profile="freebsd", strict=True))
+    assert result.passed, result.error or (result.outcome and result.outcome.failure)
+
+
+def test_commands_joined_by_or_run_when_the_one_before_failed(tmp_path: Path) -> None:
+    passes(
+        tmp_path,
+        f"{LISTENING}+0 `kldstat -q -m tcpmd5 || false; false || sysctl -n net.inet.tcp.msl | grep -q 30000`\n"
+        "+0 `tcpdump -i tun0 -w capture.trc tcp &`\n",
+    )

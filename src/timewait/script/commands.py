@@ -59,15 +59,15 @@ class Commands:
         self.depth = 0
 
     def run(self, text: str) -> CommandResult:
-        """Run a command, or several on lines of their own or behind `;` and `&&`.
+        """Run a command, or several on lines of their own or behind `;`, `&&` and `||`.
 
         Raises `UnknownCommandError` for what the engine cannot answer, with near names.
         """
         output = ""
         status = 0
         for line in text.replace("\\\n", " ").splitlines():
-            for depends, pipeline in _pipelines(line):
-                if depends and status:
+            for joined, pipeline in _pipelines(line):
+                if (joined == "&&" and status) or (joined == "||" and not status):
                     continue
                 result = self.pipeline(pipeline)
                 output += result.output
@@ -355,7 +355,7 @@ class Commands:
         return CommandResult(f"{given.count(chr(10))}\n", 0)
 
     def nothing(self, words: list[str], given: str) -> CommandResult:
-        """A command that has nothing to do here: modules, queues and caches that the engine has not."""
+        """A command that has nothing to do here: modules, queues, caches and captures that the engine has not."""
         return _OK
 
     def echo(self, words: list[str], given: str) -> CommandResult:
@@ -383,6 +383,10 @@ _COMMANDS: Final[Mapping[str, Callable[[Commands, list[str], str], CommandResult
     "true": Commands.nothing,
     "false": Commands.false,
     "kldload": Commands.nothing,
+    "kldstat": Commands.nothing,
+    "kldunload": Commands.nothing,
+    "tcpdump": Commands.nothing,
+    "pkill": Commands.nothing,
     "ip": Commands.nothing,
     "tc": Commands.nothing,
     "ethtool": Commands.nothing,
@@ -405,12 +409,12 @@ def _extended(name: str) -> str:
     return f"TcpExt{name}"
 
 
-def _pipelines(line: str) -> list[tuple[bool, list[str]]]:
-    """Split a line at `;` and `&&` into pipelines, and these at `|`, outside quotes; comments go.
+def _pipelines(line: str) -> list[tuple[str, list[str]]]:
+    """Split a line at `;`, `&&` and `||` into pipelines, and these at `|`, outside quotes; comments go.
 
-    The first of each pair says whether the pipeline runs only if the one before it ended well.
+    The first of each pair is what stands before the pipeline.
     """
-    parts: list[tuple[bool, list[str]]] = [(False, [""])]
+    parts: list[tuple[str, list[str]]] = [("", [""])]
     quote = ""
     at = 0
     while at < len(line):
@@ -421,9 +425,9 @@ def _pipelines(line: str) -> list[tuple[bool, list[str]]]:
             quote = char
         elif char == "#" and (at == 0 or line[at - 1].isspace()):
             break
-        elif char == ";" or line.startswith("&&", at):
-            parts.append((char != ";", [""]))
-            at += 1 if char == ";" else 2
+        elif (joined := next((each for each in (";", "&&", "||") if line.startswith(each, at)), None)) is not None:
+            parts.append((joined, [""]))
+            at += len(joined)
             continue
         elif char == "|":
             parts[-1][1].append("")

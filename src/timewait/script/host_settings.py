@@ -15,6 +15,8 @@ from timewait.tcp.profile import Profile, TimestampScope
 ANY_VALUE: Final[frozenset[str]] = frozenset()
 
 _LARGEST_WINDOW: Final = 65535
+# sys/netinet/tcp_input.c: at a closed port, 1 drops a SYN unanswered, 2 and above whatever comes.
+_BLACKHOLE_ALL: Final = 2
 _LARGEST_SHIFT: Final = 14
 
 
@@ -81,6 +83,11 @@ COMPUTED: Final[Mapping[str, Mapping[str, Callable[[Profile, int], dict[str, Any
             "net.inet.tcp.icmp_may_rst": lambda profile, value: {"icmp_ends_opening": value != 0},
             "net.inet.tcp.rexmit_initial": lambda profile, value: {"rto_initial": value * MS},
             "net.inet.tcp.rexmit_min": lambda profile, value: {"rto_min": value * MS},
+            "net.inet.tcp.blackhole": lambda profile, value: {
+                "stray_syn_answered": value == 0,
+                "stray_answered": value < _BLACKHOLE_ALL,
+            },
+            "net.inet.tcp.abc_l_var": lambda profile, value: {"slow_start_limit": value},
             "net.inet.tcp.initcwnd_segments": lambda profile, value: {"initial_cwnd": value},
             "net.inet.tcp.mssdflt": lambda profile, value: {"sender_default_mss": value},
             "net.inet.tcp.keepidle": lambda profile, value: {"keepalive_idle": value * MS},
@@ -107,7 +114,6 @@ AGREES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             "net.inet.tcp.hostcache.purge": ANY_VALUE,
             "net.inet.tcp.hostcache.enable": ANY_VALUE,
             "kern.timecounter.alloweddeviation": ANY_VALUE,
-            "net.inet.tcp.blackhole": frozenset("0"),
             "net.inet.tcp.syncookies": frozenset("01"),
             "net.inet.tcp.syncookies_only": frozenset("0"),
             "net.inet.tcp.path_mtu_discovery": frozenset("1"),
@@ -129,6 +135,18 @@ AGREES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
             "net.inet.icmp.icmplim": ANY_VALUE,
             "net.inet.tcp.fastopen.client_enable": frozenset("01"),
             "net.inet.tcp.fastopen.server_enable": frozenset("0"),
+            "net.inet.tcp.maxunacktime": frozenset("0"),
+            "net.inet.tcp.retries": frozenset({"12"}),
+            "net.inet.tcp.persmax": frozenset({"60000"}),
+            "net.inet.tcp.udp_tunneling_port": frozenset("0"),
+            "net.inet.tcp.functions_inherit_listen_socket_stack": ANY_VALUE,
+            "net.inet.tcp.cc.abe": frozenset("0"),
+            "net.inet.tcp.do_prr": frozenset("0"),
+            "net.inet.tcp.do_lrd": frozenset("0"),
+            "net.inet.tcp.fastopen.enabled": frozenset("0"),
+            "net.inet.ip.ttl": frozenset({"64"}),
+            "net.inet6.ip6.hlim": frozenset({"64"}),
+            "net.inet.ip.random_id": ANY_VALUE,
             "net.inet.tcp.v6mssdflt": frozenset({"1220"}),
             "net.inet.tcp.minmss": frozenset({"216"}),
             "net.inet.tcp.nolocaltimewait": ANY_VALUE,

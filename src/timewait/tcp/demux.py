@@ -84,7 +84,9 @@ class Demux(Core):
         else:
             reason = Reason.RST_WITHOUT_CONNECTION if segment.flags & RST else Reason.NO_CONNECTION
             out.append(Dropped(segment, reason))
-            self._reset_stray(segment, out)
+            profile = self.profile
+            if profile.stray_syn_answered if segment.flags & SYN else profile.stray_answered:
+                self._reset_stray(segment, out)
 
     def _listener_for(self, key: FourTuple) -> Listener | None:
         return self.listeners.get((key[0], key[1])) or self.listeners.get((b"", key[1]))

@@ -329,6 +329,11 @@ class Profile:
     user_gone_reset_bare: bool = True
     """RST for late data: seq = SEG.ACK without ACK; off: at SND.NXT."""
 
+    stray_answered: bool = True
+    """Whether what belongs to no connection and meets no listener draws a reset."""
+    stray_syn_answered: bool = True
+    """Whether a SYN does."""
+
     # --- Opening
     listen_backlog_extra: int = 0
     """Connections beyond the backlog that a listener still queues."""

@@ -56,6 +56,8 @@ PROFILE: Final[Profile] = derive(
         ),
         "reset_carries_ack": (True, "read: resetConnectionLocked(), pkg/tcpip/transport/tcp/connect.go"),
         "initial_cwnd": (10, "read: InitialCwnd, pkg/tcpip/transport/tcp/snd.go"),
+        "delayed_ack": (0, "read: handleSegmentsLocked(), connect.go: an ACK for what was processed, no timer"),
+        "syn_ack_timed": (False, "documented: test/packetdrill/netstack/tcp_user_timeout.pkt"),
         "rto_min": (200 * MS, "read: MinRTO, pkg/tcpip/transport/tcp/snd.go"),
         "rto_max": (120 * SECOND, "read: MaxRTO, pkg/tcpip/transport/tcp/snd.go"),
         "syn_retries": (6, "read: DefaultSynRetries, pkg/tcpip/transport/tcp/protocol.go"),
