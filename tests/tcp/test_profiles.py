@@ -1,5 +1,6 @@
 """Every profile is whole: each value of the right kind, each with its source, each setting one that works."""
 
+import re
 import typing
 from dataclasses import fields
 from enum import Enum
@@ -52,7 +53,14 @@ def test_every_value_that_differs_from_the_rfc_has_its_source(name: str) -> None
             assert each.name in profile.sources, each.name
 
 
-KINDS = ("read: ", "documented: ", "measured: ", "chosen: ", "recalled, not looked up: ", "recalled, not found: ")
+KINDS = (
+    "read: ",
+    "documented: ",
+    "measured: ",
+    "chosen: ",
+    "recalled, not looked up: ",
+    "recalled, not found: ",
+)
 
 
 @EVERY
@@ -65,8 +73,20 @@ def test_every_source_is_of_a_known_kind_and_names_a_field(name: str) -> None:
         if first.startswith("as "):
             assert first[3:] in profiles.names()
             source = own
-        assert source == "measured" or source.startswith(KINDS), (field_name, source)
+        assert source.startswith(KINDS), (field_name, source)
     assert profile.basis
+
+
+# A function, an array, a constant, a file or a section.
+FINDABLE = re.compile(r"\w+\(|\w\[\]|[A-Z]{2,}_[A-Z_0-9]+|\.(c|h|go|rs)\b|RFC \d+")
+
+
+@EVERY
+def test_every_source_that_was_read_or_measured_names_what_to_look_for(name: str) -> None:
+    for field_name, source in profiles.get(name).sources.items():
+        if source.startswith(("read", "as ")) and "read: " in source:
+            assert FINDABLE.search(source), (field_name, source)
+        assert source != "measured", field_name
 
 
 def test_timer_constants_are_those_of_their_headers() -> None:

@@ -98,7 +98,7 @@ RULES: Final = {
             "the server's end is in TIME-WAIT, and this stack takes no such SYN out of it",
             "RFC 9293 3.6.1: accepting one is a MAY",
             "tcp_timewait_state_process",
-            ("tw_syn", "tw_syn_reply", "tw_rst"),
+            ("tw_syn", "isn", "tw_syn_reply", "tw_rst"),
         ),
         Rule(
             "bound-port-reuses",

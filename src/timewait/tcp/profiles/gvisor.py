@@ -47,7 +47,7 @@ PROFILE: Final[Profile] = derive(
         "rst": (ResetRule.EXACT_OR_CHALLENGE, "read: handleReset(), connect.go: maybeSendOutOfWindowAck()"),
         "fin_wait_2": (60 * SECOND, "read: DefaultTCPLingerTimeout, pkg/tcpip/transport/tcp/protocol.go"),
         "linger2_limit": (120 * SECOND, "read: MaxTCPLingerTimeout, pkg/tcpip/transport/tcp/protocol.go"),
-        "reuse_ephemeral": (Reuse.LOOPBACK, "read: TCPTimeWaitReuseLoopbackOnly, the default of 2"),
+        "reuse_ephemeral": (Reuse.LOOPBACK, "read: TCPTimeWaitReuseLoopbackOnly, protocol.go: the default"),
         "reuse_delay": (SECOND, "read: registerEndpoint(): a second since the last timestamp"),
         "ephemeral_range": ((16000, 65535), "read: FirstEphemeral, pkg/tcpip/ports/ports.go"),
         "port_search": (

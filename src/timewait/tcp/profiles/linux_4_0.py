@@ -32,6 +32,7 @@ PROFILE: Final[Profile] = derive(
         "fast_syn_again": (None, "read: the SYN waits for its timer until 5.6, net/ipv4/tcp_input.c"),
         "port_search": (PortSearch.HASHED, "read: __inet_hash_connect() has no parity before 4.2"),
         "ephemeral_range": ((32768, 61000), "read: sysctl_local_ports, net/ipv4/inet_connection_sock.c, as in 3.10"),
+        "whole_text_if_none_waits": (True, "read: tcp_sequence(), net/ipv4/tcp_input.c: whole, and whatever waits"),
         "ts_scope": (
             TimestampScope.NONE,
             "read: tcp_parse_aligned_timestamp(): only tsoffset, which repair alone sets",
@@ -39,7 +40,10 @@ PROFILE: Final[Profile] = derive(
         "tw_paws_valid": (24 * 86400 * SECOND, "read: TCP_PAWS_24DAYS, include/net/tcp.h, until 6.7"),
         "paws_valid": (24 * 86400 * SECOND, "read: TCP_PAWS_24DAYS, include/net/tcp.h, until 6.7"),
         "challenge_per_second": (100, "read: sysctl_tcp_challenge_ack_limit = 100, net/ipv4/tcp_input.c"),
-        "syn_linear": (0, "read: tcp_syn_linear_timeouts is of 6.5"),
+        "syn_linear": (
+            0,
+            "read: tcp_retransmit_timer(), net/ipv4/tcp_timer.c: always doubles; tcp_syn_linear_timeouts is of 6.5",
+        ),
         "syn_retries": (6, "read: TCP_SYN_RETRIES, include/net/tcp.h"),
         "somaxconn": (128, "read: SOMAXCONN, include/linux/socket.h"),
         "rst_before_fin": (False, "read: tcp_validate_incoming(), net/ipv4/tcp_input.c: seq == rcv_nxt alone"),

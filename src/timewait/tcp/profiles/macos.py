@@ -79,7 +79,10 @@ PROFILE: Final[Profile] = derive(
         "receive_buffer": (65535, "chosen: not observed here"),
         "receive_buffer_active": (None, "chosen: not observed here"),
         "challenge_per_second": (0, "chosen: tcp_is_ack_ratelimited() counts for each connection, not for the host"),
-        "ephemeral_range": ((49152, 65535), "read: net.inet.ip.portrange.first and last"),
+        "ephemeral_range": (
+            (49152, 65535),
+            "read: IPPORT_HIFIRSTAUTO and LAST, bsd/netinet/in.h: net.inet.ip.portrange",
+        ),
         "port_search": (
             PortSearch.RANDOM_START,
             "read: in_pcbbind(), in_pcb.c: read_frandom() for lastport",

@@ -68,7 +68,7 @@ PROFILE: Final[Profile] = derive(
         "isn_hz": (250_000, "read: RFC 9293 section 3.4.1, about every 4 microseconds"),
         "ephemeral_range": ((49152, 65535), "read: RFC 6335 section 6"),
         "receive_buffer": (65535, "chosen: the largest that needs no scaling"),
-        "challenge_per_second": (10, "read: RFC 5961 section 7 suggests 10 in 5 s"),
+        "challenge_per_second": (10, "chosen: RFC 5961 section 7 has a limit, with 10 in 5 s as its example"),
     },
     basis="the text of RFC 9293 and of the RFCs it names",
     sysctls=MappingProxyType(
