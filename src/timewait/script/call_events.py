@@ -4,10 +4,11 @@ Knows which descriptor stands for which connection.  What a call does is the wor
 """
 
 from timewait.clock import Duration
+from timewait.script import messages
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
 from timewait.script.flow import GIVEN_BACK, NOT_ACCEPTED, Flow, Phase
 from timewait.script.run import Run, seconds
-from timewait.script.syntax import ANYTHING, Call, Event, Number, TimeKind
+from timewait.script.syntax import ANYTHING, Array, Call, Event, Number, TimeKind
 from timewait.script.world import Returned
 
 
@@ -102,6 +103,8 @@ class CallEvents:
                 self.run.flows.append(self.run.under_test)
             elif call.name.startswith("accept"):
                 self.accepted(number)
+        elif call.name == "pipe":
+            self.name_both_ends(call, returned)
         elif call.name == "listen" and flow is not None:
             flow.phase = Phase.LISTENING
             flow.local_port = self.run.world.addresses.bind_port
@@ -112,6 +115,14 @@ class CallEvents:
                 self.forget_children(flow)
             assert isinstance(call.arguments[0], Number)
             self.run.descriptors.pop(call.arguments[0].value, None)
+
+    def name_both_ends(self, call: Call, returned: Returned) -> None:
+        """Note what a pipe's two descriptors are called."""
+        match call.arguments[:1], (returned.out or {}).get(0):
+            case (Array(names),), Array(ends) if len(names) == len(ends):
+                for name, end in zip(names, ends, strict=True):
+                    if isinstance(name, Number) and isinstance(end, Number):
+                        self.run.descriptors[name.value] = end.value
 
     def forget_children(self, listener: Flow) -> None:
         """Connections that a listener made and nobody accepted end with it; accept() returns none of them any more."""
@@ -148,6 +159,7 @@ class CallEvents:
             return ""
         for index, actual in (returned.out or {}).items():
             expected = mapped.arguments[index] if index < len(mapped.arguments) else ANYTHING
+            actual = messages.in_time(expected, actual, self.run.tolerance)
             if not agrees(expected, actual, system):
                 name = out_name(call.name, index)
                 return f"Bad {call.name} {name}: expected: {shown(expected)} actual: {shown(actual)}"

@@ -26,9 +26,11 @@ from timewait.script.syntax import (
 from timewait.script.world import UnknownCallError
 
 # Calls whose result is a new descriptor; a script may call it by another number.
-MAKES_DESCRIPTOR: Final = frozenset({"socket", "accept", "accept4", "epoll_create", "epoll_create1", "dup"})
+MAKES_DESCRIPTOR: Final = frozenset({"socket", "accept", "accept4", "epoll_create", "epoll_create1", "open"})
 # Calls whose first argument is no descriptor.
-_NO_DESCRIPTOR: Final = frozenset({"socket", "poll", "epoll_create", "epoll_create1"})
+_NO_DESCRIPTOR: Final = frozenset({"socket", "poll", "epoll_create", "epoll_create1", "open", "pipe"})
+# Further arguments that are descriptors.
+_ALSO_DESCRIPTOR: Final = {"epoll_ctl": 2, "sendfile": 1, "splice": 2}
 # What packetdrill calls the arguments through which results come back.
 _OUT_NAMES: Final = {
     ("getsockopt", 3): "optval",
@@ -37,6 +39,7 @@ _OUT_NAMES: Final = {
     ("poll", 0): "fds",
     ("epoll_wait", 1): "events",
     ("recvmsg", 1): "msg",
+    ("pipe", 0): "fds",
 }
 
 _COMMON: Final = {
@@ -79,6 +82,8 @@ _COMMON: Final = {
     "TCP_NODELAY": 1,
     "TCP_MAXSEG": 2,
 }
+# Names of packetdrill for the level and the type of IP's messages, one of each for both versions of IP.
+_EITHER: Final = {"CMSG_LEVEL_IP": (0, 41), "CMSG_TYPE_RECVERR": (11, 25)}
 # Classes of service: RFC 2474 section 4.2.2 (CS), RFC 2597 section 6 (AF), RFC 3246 (EF), RFC 1349 (the bits before).
 _SERVICES: Final = {
     **{f"IPTOS_DSCP_CS{number}": number << 5 for number in range(8)},
@@ -131,6 +136,7 @@ _LINUX: Final = {
     "SOF_TIMESTAMPING_RX_HARDWARE": 1 << 2,
     "SOF_TIMESTAMPING_RX_SOFTWARE": 1 << 3,
     "SOF_TIMESTAMPING_SOFTWARE": 1 << 4,
+    "SOF_TIMESTAMPING_SYS_HARDWARE": 1 << 5,
     "SOF_TIMESTAMPING_RAW_HARDWARE": 1 << 6,
     "SOF_TIMESTAMPING_OPT_ID": 1 << 7,
     "SOF_TIMESTAMPING_TX_SCHED": 1 << 8,
@@ -138,6 +144,23 @@ _LINUX: Final = {
     "SOF_TIMESTAMPING_OPT_CMSG": 1 << 10,
     "SOF_TIMESTAMPING_OPT_TSONLY": 1 << 11,
     "SOF_TIMESTAMPING_OPT_STATS": 1 << 12,
+    "SOF_TIMESTAMPING_OPT_PKTINFO": 1 << 13,
+    "SOF_TIMESTAMPING_OPT_TX_SWHW": 1 << 14,
+    "SOF_TIMESTAMPING_OPT_ID_TCP": 1 << 16,
+    "SCM_TIMESTAMPING": 37,
+    "SCM_TSTAMP_SND": 0,
+    "SCM_TSTAMP_SCHED": 1,
+    "SCM_TSTAMP_ACK": 2,
+    "SO_EE_ORIGIN_NONE": 0,
+    "SO_EE_ORIGIN_LOCAL": 1,
+    "SO_EE_ORIGIN_ICMP": 2,
+    "SO_EE_ORIGIN_ICMP6": 3,
+    "SO_EE_ORIGIN_TXSTATUS": 4,
+    "SO_EE_ORIGIN_TIMESTAMPING": 4,
+    "SO_EE_ORIGIN_ZEROCOPY": 5,
+    "SO_EE_CODE_ZEROCOPY_COPIED": 1,
+    "CMSG_LEVEL_IP": 0,
+    "CMSG_TYPE_RECVERR": 11,
     "SO_MAX_PACING_RATE": 47,
     "SO_ZEROCOPY": 60,
     "TCP_CORK": 3,
@@ -155,7 +178,22 @@ _LINUX: Final = {
     "TCP_FASTOPEN": 23,
     "TCP_TIMESTAMP": 24,
     "TCP_NOTSENT_LOWAT": 25,
+    "TCP_MD5SIG": 14,
+    "TCP_THIN_LINEAR_TIMEOUTS": 16,
+    "TCP_THIN_DUPACK": 17,
+    "TCP_REPAIR": 19,
+    "TCP_CC_INFO": 26,
+    "TCP_SAVE_SYN": 27,
+    "TCP_SAVED_SYN": 28,
+    "TCP_ULP": 31,
+    "TCP_FASTOPEN_KEY": 33,
+    "TCP_FASTOPEN_NO_COOKIE": 34,
     "TCP_INQ": 36,
+    "TCP_CM_INQ": 36,
+    "TCP_TX_DELAY": 37,
+    "TCP_RTO_MAX_MS": 44,
+    "TCP_RTO_MIN_US": 45,
+    "TCP_DELACK_MAX_US": 46,
     "TCP_FASTOPEN_CONNECT": 30,
     "IP_MTU_DISCOVER": 10,
     "IP_MTU": 14,
@@ -175,6 +213,7 @@ _LINUX: Final = {
     "IPV6_RECVERR": 25,
     "IPV6_V6ONLY": 26,
     "IPV6_TCLASS": 67,
+    "MSG_CTRUNC": 8,
     "MSG_TRUNC": 0x20,
     "MSG_DONTWAIT": 0x40,
     "MSG_EOR": 0x80,
@@ -208,12 +247,21 @@ _LINUX: Final = {
     "EPOLLWRBAND": 0x200,
     "EPOLLMSG": 0x400,
     "EPOLLRDHUP": 0x2000,
+    "EPOLLEXCLUSIVE": 1 << 28,
+    "EPOLLWAKEUP": 1 << 29,
     "EPOLLONESHOT": 1 << 30,
     "EPOLLET": 1 << 31,
     "EPOLL_CTL_ADD": 1,
     "EPOLL_CTL_DEL": 2,
     "EPOLL_CTL_MOD": 3,
     "EPOLL_CLOEXEC": 0o2000000,
+    "SPLICE_F_MOVE": 1,
+    "SPLICE_F_NONBLOCK": 2,
+    "SPLICE_F_MORE": 4,
+    "O_CREAT": 0o100,
+    "O_EXCL": 0o200,
+    "O_TRUNC": 0o1000,
+    "O_APPEND": 0o2000,
     "SOL_IP": 0,
 }
 # Options of the RACK and BBR stacks, sys/netinet/tcp.h: the base stack knows none of them (ENOPROTOOPT).
@@ -439,6 +487,8 @@ def agrees(expected: Expression, actual: Expression, system: str) -> bool:
     match expected, actual:
         case Anything(), _:
             return True
+        case Word(name), _ if name in _EITHER:
+            return evaluate(actual, system) in _EITHER[name]
         case Between(low, high), _:
             return low <= evaluate(actual, system) <= high
         case Array(wished), Array(seen):
@@ -491,8 +541,9 @@ def with_descriptors(call: Call, numbers: Mapping[int, int]) -> Call:
         arguments[0] = _in_structs(arguments[0], numbers)
     elif arguments and call.name not in _NO_DESCRIPTOR:
         arguments[0] = _renumbered(arguments[0], numbers)
-    if call.name == "epoll_ctl" and len(arguments) > 2:
-        arguments[2] = _renumbered(arguments[2], numbers)
+    also = _ALSO_DESCRIPTOR.get(call.name, 0)
+    if 0 < also < len(arguments):
+        arguments[also] = _renumbered(arguments[also], numbers)
     return replace(call, arguments=tuple(arguments))
 
 

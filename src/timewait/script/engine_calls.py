@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from timewait.script import engine_poll
+from timewait.script import engine_poll, messages
+from timewait.script.calls import evaluate
 from timewait.script.engine_poll import room
 from timewait.script.mistake import near
 from timewait.script.process import LARGEST, OPENING, Answer, CallError, Descriptor, Job, Process, done, result
@@ -18,6 +19,7 @@ from timewait.script.world import UnknownCallError
 from timewait.tcp.connection import Connection
 from timewait.tcp.core import Listener
 from timewait.tcp.events import Errno
+from timewait.tcp.receiver import CONSUMED
 
 _NULL: Final = Word("NULL")
 # Options that let go what waits for a full segment: do_tcp_setsockopt(), net/ipv4/tcp.c.
@@ -60,7 +62,8 @@ def _accept(process: Process, call: Call) -> Job:
             return None
         if isinstance(child, Errno):
             return Answer(-1, child)
-        return Answer(process.install(Descriptor(child, blocking)))
+        # sk_clone() hands the listener's flags on, SO_ZEROCOPY and SO_TIMESTAMPING among them.
+        return Answer(process.install(Descriptor(child, blocking, kept=dict(listener.kept))))
 
     return Job(attempt, listener.blocking)
 
@@ -109,9 +112,39 @@ def _readv(process: Process, call: Call) -> Job:
 
 
 def _recvmsg(process: Process, call: Call) -> Job:
-    if process.number(call, 2) & (process.host.system == "linux" and process.constant("MSG_ERRQUEUE")):
-        raise UnknownCallError("the engine keeps no queue of errors", "leave MSG_ERRQUEUE out")
-    return _receive(process, call, _vector(process, call.arguments[1]), process.number(call, 2))
+    descriptor = process.socket(call)
+    size, flags = _vector(process, call.arguments[1]), process.number(call, 2)
+    if flags & process.constant("MSG_ERRQUEUE"):
+        return done(_take_error(process, descriptor, size))
+    job = _receive(process, call, size, flags)
+
+    def attempt() -> Answer | None:
+        answer = job.attempt()
+        if answer is None or answer.errno:
+            return answer
+        return answer._replace(out={1: messages.written(0, _unread(process, descriptor))})
+
+    return job._replace(attempt=attempt)
+
+
+def _take_error(process: Process, descriptor: Descriptor, size: int) -> Answer:
+    """Return the oldest entry of the error queue; this never waits: inet_recv_error(), net/ipv4/af_inet.c."""
+    queue = process.errors[descriptor.handle].waiting if descriptor.handle in process.errors else None
+    if not queue:
+        return Answer(-1, "EAGAIN")
+    error = queue.popleft()
+    cut = messages.TRUNC if error.size > size else 0
+    version6 = len(process.host.addresses.local) == 16
+    wrote = messages.written(messages.ERRQUEUE | cut, messages.queued(error, version6))
+    return Answer(min(error.size, size), out={1: wrote})
+
+
+def _unread(process: Process, descriptor: Descriptor) -> list[Expression]:
+    """Return the message of TCP_INQ where it is asked for; 1 is the end that is yet to be read: tcp_inq_hint()."""
+    conn = process.host.tcp.handles.get(descriptor.handle)
+    if not _is_on(process, descriptor, "TCP_INQ") or not isinstance(conn, Connection):
+        return []
+    return [messages.unread(len(conn.received) or int(conn.remote_fin == CONSUMED))]
 
 
 def _receive(process: Process, call: Call, size: int, flags: int) -> Job:
@@ -167,6 +200,7 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
     blocks = descriptor.blocking and not flags & process.constant("MSG_DONTWAIT")
     if host.system == "linux" and flags & process.constant("MSG_EOR"):
         raise UnknownCallError("the engine joins what writes leave behind", "leave MSG_EOR out")
+    copies = flags & process.constant("MSG_ZEROCOPY") != 0 and _is_on(process, descriptor, "SO_ZEROCOPY")
     urgent = flags & process.constant("MSG_OOB") != 0
     more = host.system == "linux" and flags & process.constant("MSG_MORE") != 0
     sent = 0
@@ -180,6 +214,10 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
             # Linux: tcp_sendmsg() on a socket that was never connected, EPIPE; FreeBSD: sosend(), ENOTCONN.
             return Answer(-1, "ENOTCONN" if host.system == "freebsd" else "EPIPE")
         taken, events = host.tcp.send(descriptor.handle, bytes(size - sent), host.instant(), urgent, more)
+        if isinstance(taken, int) and taken and (copies or descriptor.handle in process.errors):
+            conn = host.tcp.handles[descriptor.handle]
+            assert isinstance(conn, Connection)
+            process.errors[descriptor.handle].wrote(conn, copies, sent > 0, sent + taken == size or not blocks)
         host.perform(events)
         if taken is Errno.EAGAIN:
             return Answer(sent) if sent and not blocks else None
@@ -189,6 +227,12 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
         return Answer(sent) if sent == size or not blocks else None
 
     return Job(attempt, blocks)
+
+
+def _is_on(process: Process, descriptor: Descriptor, option: str) -> bool:
+    """Whether an option that is only kept here was set."""
+    value = descriptor.kept.get(option)
+    return value is not None and evaluate(value, process.host.system) != 0
 
 
 def _vector(process: Process, value: Expression) -> int:
@@ -259,6 +303,10 @@ def _setsockopt(process: Process, call: Call) -> Job:
     descriptor = process.socket(call)
     host = process.host
     answer = result(set_option(host.tcp, host.system, descriptor.handle, descriptor.kept, call))
+    if "SO_TIMESTAMPING" in descriptor.kept:
+        owner = host.tcp.handles.get(descriptor.handle)
+        asked = evaluate(descriptor.kept["SO_TIMESTAMPING"], host.system)
+        process.errors[descriptor.handle].ask(asked, owner if isinstance(owner, Connection) else None)
     if isinstance(call.arguments[2], Word) and call.arguments[2].name in _RELEASES:
         host.perform(host.tcp.push(descriptor.handle, host.instant()))
     return done(answer)

@@ -20,6 +20,8 @@ def _ready(process: Process, descriptor: Descriptor) -> int:
     for name in process.host.tcp.poll(descriptor.handle):
         for constant in _TOGETHER.get(name, (f"POLL{name}",)):
             mask |= process.constant(constant)
+    if descriptor.handle in process.errors and process.errors[descriptor.handle].waiting:
+        mask |= process.constant("POLLERR")  # tcp_poll(), net/ipv4/tcp.c
     return mask
 
 
@@ -108,6 +110,7 @@ def epoll_wait(process: Process, call: Call) -> Job:
         return done(Answer(-1, "EINVAL"))
     always = process.constant("EPOLLERR") | process.constant("EPOLLHUP")
     edge, once = process.constant("EPOLLET"), process.constant("EPOLLONESHOT")
+    how = edge | once | process.constant("EPOLLEXCLUSIVE") | process.constant("EPOLLWAKEUP")
 
     def attempt() -> Answer | None:
         found: list[Expression] = []
@@ -115,13 +118,13 @@ def epoll_wait(process: Process, call: Call) -> Job:
             descriptor = process.open.get(number)
             if descriptor is None or (watch.events & edge and not watch.armed):
                 continue
-            mask = _ready(process, descriptor) & (watch.events | always) if watch.events & ~edge & ~once else 0
+            mask = _ready(process, descriptor) & (watch.events | always) if watch.events & ~how else 0
             watch.armed = False
             if mask and len(found) < most:
                 assert isinstance(watch.data, Struct)
                 found.append(Struct({"events": Number(mask), **watch.data.fields}))
                 if watch.events & once:
-                    watch.events &= edge | once
+                    watch.events &= how
         if not found:
             return None
         return Answer(len(found), out={1: found[0] if len(found) == 1 else Array(tuple(found))})

@@ -154,10 +154,14 @@ class EngineWorld:
         for event in events:
             if isinstance(event, Send):
                 self._sent.append(Seen(self.now(), self._packet(event)))
+                if self.process.errors:
+                    self.process.left(event.segment)
             elif isinstance(event, Released):
                 self.process.released.add(event.handle)
             elif isinstance(event, _HAPPENED):
                 self.process.happened(event.handle)
+        if self.process.errors:
+            self.process.look_for_acknowledged()
 
     def _packet(self, event: Send) -> bytes:
         """Return a segment as IP carries it: lifetime and class of service as its socket last had them."""

@@ -3,17 +3,21 @@
 What each call does is in `engine_calls` and, where it waits for several descriptors, in `engine_poll`.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from timewait.clock import Duration
 from timewait.script.calls import CONSTANTS, evaluate
+from timewait.script.error_queue import ErrorQueue
 from timewait.script.syntax import Call, Expression
 from timewait.script.world import Addresses, UnknownCallError
+from timewait.tcp.connection import Connection
 from timewait.tcp.events import Errno, Events
 from timewait.tcp.stack import Stack
 from timewait.tcp.states import SYN_RECEIVED, SYN_SENT
+from timewait.wire.segment import Segment
 
 OPENING: Final = (SYN_SENT, SYN_RECEIVED)
 # A script that asks for more is a mistake, and would only fill this machine's memory.
@@ -64,6 +68,10 @@ class Host(Protocol):
     system: str
     addresses: Addresses
 
+    def now(self) -> Duration:
+        """Return the time since the script began."""
+        ...
+
     def instant(self) -> int:
         """Return the stack's time."""
         ...
@@ -88,6 +96,7 @@ class Process:
         self.host = host
         self.open: dict[int, Descriptor] = {}
         self.released: set[int] = set()  # sockets whose lingering close() is over
+        self.errors: defaultdict[int, ErrorQueue] = defaultdict(ErrorQueue)  # by socket
 
     def happened(self, handle: int) -> None:
         """Something changed for a socket: edge-triggered watches of it may report again."""
@@ -95,6 +104,20 @@ class Process:
             for number, watch in (descriptor.watched or {}).items():
                 if number in self.open and self.open[number].handle == handle:
                     watch.armed = True
+
+    def left(self, segment: Segment) -> None:
+        """A segment leaves the stack: who asked for its timestamps learns of it."""
+        for handle, queue in self.errors.items():
+            conn = self.host.tcp.handles.get(handle)
+            if isinstance(conn, Connection) and conn.key == segment[:4] and queue.sent(segment, self.host.now()):
+                self.happened(handle)
+
+    def look_for_acknowledged(self) -> None:
+        """See what has been acknowledged: what was promised with it is due."""
+        for handle, queue in self.errors.items():
+            conn = self.host.tcp.handles.get(handle)
+            if isinstance(conn, Connection) and queue.acknowledged(conn.snd_una, self.host.now()):
+                self.happened(handle)
 
     # --- Arguments
 

@@ -4,6 +4,7 @@ Part of the agent.  Descriptors are numbered as a new process would number them,
 has open.  Every errno is a value; what the arguments mean is for who asks.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -20,6 +21,8 @@ from timewait.clock import SECOND, Duration, Instant
 _INT: Final = struct.Struct("i")
 # A script that asks for more is a mistake, and would only fill this machine's memory.
 _LARGEST: Final = 1 << 28
+# More than any control message here has.
+_CONTROL: Final = 4096
 _FIONBIO: Final = 0x5421  # include/uapi/asm-generic/ioctls.h
 
 
@@ -31,6 +34,19 @@ class Ended(NamedTuple):
     out: Any
     began: Instant
     ended: Instant
+
+
+class _File:
+    """A descriptor that is no socket: a file, or one end of a pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class Process:
@@ -113,6 +129,38 @@ class Process:
     def _receive(self, number: int, size: int, flags: int) -> tuple[int, Any]:
         return len(self._of_socket(number).recv(min(size, _LARGEST), flags)), None
 
+    def _receive_message(self, number: int, size: int, flags: int) -> tuple[int, Any]:
+        data, control, said, _ = self._of_socket(number).recvmsg(min(size, _LARGEST), _CONTROL, flags)
+        return len(data), (said, control)
+
+    def _receive_nowhere(self, number: int, size: int, flags: int) -> tuple[int, Any]:
+        return _with_no_buffer("recv", self._of_socket(number), size, flags)
+
+    def _send_nowhere(self, number: int, size: int, flags: int) -> tuple[int, Any]:
+        return _with_no_buffer("send", self._of_socket(number), size, flags | socket.MSG_NOSIGNAL)
+
+    def _send_to(self, number: int, size: int, flags: int, address: str, port: int, nowhere: bool) -> tuple[int, Any]:
+        if nowhere:
+            return self._send_nowhere(number, size, flags)
+        data = bytes(min(size, _LARGEST))
+        return self._of_socket(number).sendto(data, flags | socket.MSG_NOSIGNAL, (address, port)), None
+
+    def _open_file(self, path: str, flags: int, mode: int) -> tuple[int, Any]:
+        return self._add(_File(os.open(path, flags | os.O_CLOEXEC, mode)))
+
+    def _pipe(self) -> tuple[int, Any]:
+        ends = os.pipe2(os.O_CLOEXEC)
+        return 0, tuple(self._add(_File(end))[0] for end in ends)
+
+    def _sendfile(self, target: int, source: int, offset: int | None, size: int) -> tuple[int, Any]:
+        return os.sendfile(self._get(target).fileno(), self._get(source).fileno(), offset, size), None
+
+    def _splice(
+        self, source: int, target: int, from_offset: int | None, to_offset: int | None, size: int, flags: int
+    ) -> tuple[int, Any]:
+        ends = self._get(source).fileno(), self._get(target).fileno()
+        return os.splice(*ends, size, from_offset, to_offset, flags), None
+
     def _send(self, number: int, size: int, flags: int) -> tuple[int, Any]:
         return self._of_socket(number).send(bytes(min(size, _LARGEST)), flags | socket.MSG_NOSIGNAL), None
 
@@ -171,6 +219,16 @@ class Process:
         numbers = {each.fileno(): at for at, each in self._open.items()}
         found = epoll.poll(None if milliseconds < 0 else milliseconds / 1000, most)
         return len(found), [(numbers.get(descriptor, -1), events) for descriptor, events in found]
+
+
+def _with_no_buffer(name: str, of: socket.socket, size: int, flags: int) -> tuple[int, None]:
+    """Make a call with NULL for its buffer, past the interpreter, which would not."""
+    library = ctypes.CDLL(None, use_errno=True)
+    made: int = getattr(library, name)(of.fileno(), None, ctypes.c_size_t(size), flags)
+    if made < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return made, None
 
 
 def _flags(of: socket.socket) -> int:
