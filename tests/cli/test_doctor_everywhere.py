@@ -1,10 +1,12 @@
 """`timewait doctor --netns all`: every namespace that shows, the worst first."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,61 @@ def test_namespaces_of_one_container_stand_together_behind_the_worst_of_them() -
     text = "\n".join(screen(given, ["namespace 7: gone"], 80))
     assert text.index("== /a: 2 network namespaces") < text.index("net:[3]") < text.index("== /b: 2")
     assert text.endswith("missing namespace 7: gone\n5 network namespaces examined")
+
+
+@contextlib.contextmanager
+def control_groups(*names: str) -> Iterator[list[Path]]:
+    """Make control groups with these names; skipped where this user may not, as in most containers."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    roots = [Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"]
+    made: list[Path] = []
+    try:
+        for name in names:
+            made.append(roots[0] / name)
+            made[-1].mkdir()
+    except (IndexError, OSError):
+        for folder in made[:-1]:
+            folder.rmdir()
+        pytest.skip("this user may not make control groups")
+    yield made
+    for folder in reversed(made):
+        folder.rmdir()
+
+
+def test_two_namespaces_of_one_pod_and_a_container_stand_under_their_names() -> None:
+    """Real control groups with the names that CRI-O's and docker's systemd drivers give."""
+    require_namespaces()
+    digits = f"{os.getpid():064x}"
+    uid = f"{os.getpid():08x}_1111_2222_3333_444444444444"
+    first, second = (f"crio-{number}{digits[1:]}.scope" for number in "12")
+    pod, alone = f"kubepods-besteffort-pod{uid}.slice", f"docker-{digits}.scope"
+    with KernelHost() as one, KernelHost() as two, KernelHost() as three:
+        hosts = [one, two, three]
+        numbers = [inode(host.pid) for host in hosts]
+        with control_groups(pod, f"{pod}/{first}", f"{pod}/{second}", alone) as (_, *groups):
+            for host, group in zip(hosts, groups, strict=True):
+                (group / "cgroup.procs").write_text(str(host.pid))
+            gone(two)
+            data = json.loads(doctor("--json").stdout)
+            text = doctor().stdout
+            for host in hosts:
+                host.end()
+            deadline = time.monotonic() + 10
+            while any((group / "cgroup.procs").read_text() for group in groups) and time.monotonic() < deadline:
+                time.sleep(0.01)
+    seen = {each["inode"]: each["container"] for each in data["namespaces"]}
+    plain = uid.replace("_", "-")
+    assert [seen[number] for number in numbers] == [
+        {"runtime": "cri-o", "name": f"1{digits[1:12]}", "pod": plain},
+        {"runtime": "cri-o", "name": f"2{digits[1:12]}", "pod": plain},
+        {"runtime": "docker", "name": digits[:12], "pod": None},
+    ]
+    lines = text.splitlines()
+    heading = lines.index(f"== pod {plain}: 2 network namespaces")
+    assert f"net:[{numbers[1]}]" in lines[heading + 2], "the worse one first"
+    assert any(line.startswith("CRITICAL  ports-gone") for line in lines[heading + 3 : heading + 5])
+    assert f"docker {digits[:12]}" in " ".join(text.split())
+    assert max(map(len, lines)) <= 80 or "sysctl" in max(lines, key=len)
 
 
 def test_an_ordinary_user_sees_his_own_and_is_told_what_is_missing(somebody: OrdinaryUser) -> None:

@@ -1,6 +1,7 @@
 """What a trace says of one destination or service: who closed first, in how many of all closes."""
 
 from timewait.host.snapshot import Closer, Owner, Trace
+from timewait.system.containers import shown
 
 _MOST_NAMED = 3
 
@@ -65,5 +66,5 @@ def name(process: Closer | Owner) -> str:
 
 
 def _unit(cgroup: str) -> str:
-    last = cgroup.rstrip("/").rpartition("/")[2]
-    return f", {last}" if last else ""
+    unit = shown(cgroup)
+    return f", {unit}" if unit else ""

@@ -1,5 +1,6 @@
 """How several examined namespaces are shown together: the worst container first, the worst namespace first in it."""
 
+import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from timewait.host.finding import Finding, Severity
 from timewait.host.limits import Limits
 from timewait.host.snapshot import Snapshot
 from timewait.report import doctor
+from timewait.system.containers import container, shown
 from timewait.system.places import Place
 
 _MOST_PIDS = 5
@@ -26,29 +28,40 @@ class Examined(NamedTuple):
         worst = max((finding.severity for finding in self.found), default=-1)
         return worst, sum(finding.severity == worst for finding in self.found)
 
+    @property
+    def group(self) -> str:
+        """Those that stand together: a container or pod, else a control group."""
+        held = container(self.place.cgroup)
+        return held.group if held else self.place.cgroup
+
+
+def _container(place: Place) -> dict[str, str | None] | None:
+    held = container(place.cgroup)
+    return held and {"runtime": held.runtime, "name": held.name, "pod": held.pod or None}
+
 
 def in_order(examined: list[Examined]) -> list[Examined]:
     """Return the namespaces by container, that with the worst one first."""
     worst: dict[str, tuple[int, int]] = {}
     for each in examined:
-        worst[each.place.cgroup] = max(each.rank, worst.get(each.place.cgroup, (-1, 0)))
+        worst[each.group] = max(each.rank, worst.get(each.group, (-1, 0)))
 
     def key(each: Examined) -> tuple[int, int, str, int, int, int]:
-        most, many = worst[each.place.cgroup]
-        return -most, -many, each.place.cgroup, -each.rank[0], -each.rank[1], each.place.inode
+        most, many = worst[each.group]
+        return -most, -many, each.group, -each.rank[0], -each.rank[1], each.place.inode
 
     return sorted(examined, key=key)
 
 
 def screen(examined: list[Examined], missing: list[str], width: int, everything: bool = False) -> Iterator[str]:
     """Yield the lines: a heading and the usual screen for each namespace, then what was not seen."""
-    for cgroup, group in groupby(in_order(examined), key=lambda each: each.place.cgroup):
+    for name, group in groupby(in_order(examined), key=lambda each: each.group):
         members = list(group)
         if len(members) > 1:
-            yield f"== {cgroup or 'no container'}: {len(members)} network namespaces"
+            yield f"== {name or 'no container'}: {len(members)} network namespaces"
             yield ""
         for each in members:
-            yield f"== {heading(each)}"
+            yield from textwrap.wrap(f"== {heading(each)}", width, subsequent_indent="   ", break_on_hyphens=False)
             yield from doctor.screen(each.snapshot, each.found, width, everything)
             yield ""
     for text in missing:
@@ -66,8 +79,8 @@ def heading(each: Examined) -> str:
         text += f", the first {place.command} (pid {place.pids[0]})" if place.command else ""
     else:
         text += ": no process"
-    last = place.cgroup.rstrip("/").rpartition("/")[2]
-    return f"{text}, {last}" if last else text
+    unit = shown(place.cgroup)
+    return f"{text}, {unit}" if unit else text
 
 
 def name_of(each: Examined) -> str:
@@ -97,7 +110,8 @@ def data(examined: list[Examined], missing: list[str]) -> dict[str, Any]:
             {
                 "inode": each.place.inode,
                 "name": each.place.name or None,
-                "container": each.place.cgroup or None,
+                "container": _container(each.place),
+                "cgroup": each.place.cgroup or None,
                 "processes": len(each.place.pids),
                 "pids": list(each.place.pids[:_MOST_PIDS]),
                 "process": each.place.command or None,

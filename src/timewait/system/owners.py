@@ -7,6 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from timewait.system.containers import chosen
+
 _SOCKET = re.compile(r"socket:\[(\d+)\]$")
 
 
@@ -62,7 +64,7 @@ def command_of(pid: int) -> str:
 
 def control_group_of(pid: int) -> str:
     """Return a process's control group, "" once it has ended."""
-    return printable(_cgroup(_text(pid, "cgroup")))
+    return printable(chosen(_text(pid, "cgroup")))
 
 
 def printable(text: str) -> str:
@@ -75,13 +77,6 @@ def _text(pid: int, name: str) -> str:
         return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
     except OSError:
         return ""
-
-
-def _cgroup(text: str) -> str:
-    """Return the control group: that of the unified hierarchy, line `0::PATH`, else of the first.  cgroups(7)."""
-    lines = [line.split(":", 2) for line in text.splitlines() if line.count(":") >= 2]
-    unified = [path for number, _, path in lines if number == "0"]
-    return unified[0] if unified else (lines[0][2] if lines else "")
 
 
 def _most_files(text: str) -> int:
