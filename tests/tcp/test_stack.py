@@ -194,16 +194,16 @@ def test_rfc_793_ends_a_wait_for_a_syn_or_a_reset_in_the_window() -> None:
         ("macos", "ACK seq=2 ack=2", ""),
         ("macos", "ACK seq=70 ack=2", ""),
         ("macos", "ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2"),
-        ("macos", "ACK seq=70000 ack=2", "1 us > peer ACK seq=2 ack=2"),
+        ("macos", "ACK seq=600000 ack=2", "1 us > peer ACK seq=2 ack=2"),
         ("macos", "FIN,ACK seq=1 ack=2", "1 us > peer ACK seq=2 ack=2"),
         ("macos", "ACK seq=1 ack=2 len=1", "1 us > peer ACK seq=2 ack=2"),
         ("macos", "ACK seq=2 ack=2 len=1", "1 us > peer RST seq=2\n1 us CLOSED"),
         ("macos", "RST seq=2", ""),
         ("macos", "RST seq=70", "1 us > peer ACK seq=2 ack=2"),
-        ("macos", "RST seq=70000", ""),
+        ("macos", "RST seq=600000", ""),
         ("macos", "SYN seq=1", "1 us > peer ACK seq=2 ack=2"),
         ("macos", "SYN seq=70", "1 us > peer ACK seq=2 ack=2"),
-        ("macos", "SYN seq=70000", "1 us SYN-RECEIVED\n1 us > peer SYN,ACK ack=70001"),
+        ("macos", "SYN seq=600000", "1 us SYN-RECEIVED\n1 us > peer SYN,ACK ack=600001"),
     ],
 )
 def test_other_stacks_in_time_wait(name: str, segment: str, answer: str) -> None:
@@ -244,6 +244,25 @@ def test_illumos_deletes_a_wait_without_a_word_where_nobody_listens_any_more() -
         2.000  us > peer  RST,ACK ack=200001
     """
     play("illumos", trace, State.TIME_WAIT)
+
+
+def test_a_mac_judges_a_half_open_connection_as_any_other() -> None:
+    """tcp_input(), TCPS_SYN_RECEIVED: a SYN in the window draws a challenge ACK; of two resets the exact one counts."""
+    trace = """
+        0.100  peer > us  SYN seq=70
+        0.100  us > peer  ACK seq=1 ack=1
+        0.200  peer > us  RST seq=70
+        0.200  us > peer  ACK seq=1 ack=1
+        0.300  peer > us  RST,ACK seq=1 ack=1
+        0.300  us  CLOSED
+    """
+    play("macos", trace, State.SYN_RECEIVED, passive=True)
+
+
+def test_a_mac_sends_its_fin_again_on_entering_closing() -> None:
+    """tcp_output(), tcp_output.c: CLOSING's flags have TH_FIN, and SND.NXT steps back over one that was sent."""
+    trace = "0.1 peer > us FIN,ACK seq=1 ack=1\n0.1 us CLOSING\n0.1 us > peer FIN,ACK seq=1 ack=2"
+    play("macos", trace, State.FIN_WAIT_1)
 
 
 def test_a_mac_that_comes_back_is_as_often_refused_as_not_and_then_waits_for_the_end_of_time_wait() -> None:

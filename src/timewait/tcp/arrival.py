@@ -420,6 +420,8 @@ def _half_open(conn: Connection, segment: Segment, now: Instant, out: list[Event
             return _forgotten_for_a_syn(conn, segment, out)
         case HalfOpenRule.RESET:
             return _reset_for_a_syn(conn, segment, now, out)
+        case HalfOpenRule.ORDINARY:
+            return False
         case HalfOpenRule.CACHED:
             return _judged_by_listener(conn, segment, now, out)
 

@@ -80,6 +80,8 @@ class HalfOpenRule(StrEnum):
     """Back to LISTEN without a word.  RFC 9293 section 3.10.7.4, fourth."""
     RESET = "SYN in window resets"
     """Linux: the SYN draws a RST, too; text and FIN have to begin or end within the window."""
+    ORDINARY = "as any connection"
+    """XNU: a SYN in the window draws a challenge ACK, and a RST is judged as in other states."""
     CACHED = "the listener's entry"
     """FreeBSD: any SYN draws the SYN-ACK again; a RST that carries ACK is ignored."""
 
