@@ -269,3 +269,24 @@ def test_commands_joined_by_or_run_when_the_one_before_failed(tmp_path: Path) ->
         f"{LISTENING}+0 `kldstat -q -m tcpmd5 || false; false || sysctl -n net.inet.tcp.msl | grep -q 30000`\n"
         "+0 `tcpdump -i tun0 -w capture.trc tcp &`\n",
     )
+
+
+@pytest.mark.parametrize(("profile", "lost"), [("rfc9293", 1), ("freebsd", 1), ("linux", 2)])
+def test_a_lost_opening_leaves_a_first_window_of_one_segment(tmp_path: Path, profile: str, lost: int) -> None:
+    """RFC 5681 section 3.1 (MUST); syncache_socket(): sc_rxmits > 1; Linux: tcp_init_transfer(), total_retrans > 1."""
+    for times in (lost - 1, lost):
+        later = "" if times == lost else "+0 > P. 1001:2001(1000) ack 1\n"
+        file = tmp_path / "script.pkt"
+        file.write_text(
+            f"{LISTENING}+0 < S 0:0(0) win 32767 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n"
+            + "* > S. 0:0(0) ack 1 <...>\n" * times
+            + f"""+.1 < . 1:1(0) ack 1 win 32767
++0 accept(3, ..., ...) = 4
++0 write(4, ..., 2000) = 2000
++0 > . 1:1001(1000) ack 1
+{later}+.01 < . 1:1(0) ack 1001 win 32767
+"""
+            + ("+0 > P. 1001:2001(1000) ack 1\n" if times == lost else "")
+        )
+        result = run(Job(path=str(file), profile=profile, strict=True))
+        assert result.passed, result.error or (result.outcome and result.outcome.failure)

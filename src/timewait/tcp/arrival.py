@@ -322,7 +322,7 @@ def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now
             out.append(Dropped(segment, Reason.BAD_ACK_OF_SYN))
             emit_reset(conn, now, out, segment.ack)
             return False
-        sender.opening_is_over(conn)
+        sender.opening_is_over(conn, conn.retries)
         conn.snd_wnd = conn.max_snd_wnd = segment.window << conn.snd_scale
         conn.snd_wl1, conn.snd_wl2 = segment.seq, segment.ack
         if conn.state is SYN_RECEIVED:

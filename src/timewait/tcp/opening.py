@@ -42,9 +42,10 @@ def in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Even
         return
     take_opening(conn, segment, now)
     if good_ack:
+        again = conn.retries
         sender.acknowledged(conn, segment, now, out)
         conn.snd_wnd = conn.max_snd_wnd = segment.window  # never scaled in a SYN: RFC 7323 section 2.2
-        sender.opening_is_over(conn)
+        sender.opening_is_over(conn, again)
         step(conn, Input.SYN_ACK, out)
         arm_keep_alive(conn, now)
         if segment.payload or flags & FIN:

@@ -390,6 +390,8 @@ class Profile:
     send_buffer: int = 65536
     initial_cwnd: int = 3
     """Segments."""
+    opening_losses_forgiven: int = 0
+    """How many times a SYN or SYN-ACK is sent again before the first window is a single segment."""
     slow_start_limit: int | None = 1
     """By how many segments one ACK opens the congestion window at most in slow start; None: by all it newly reports."""
     cwnd_needs_use: bool = False

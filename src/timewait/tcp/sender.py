@@ -393,10 +393,14 @@ def set_timeout(conn: Connection) -> None:
     conn.rto = min(max(rto + profile.rto_slop, profile.rto_min), profile.rto_max)
 
 
-def opening_is_over(conn: Connection) -> None:
-    """Set the congestion window for a connection just established, and its timeout.  RFC 5681 3.1, RFC 6298 (5.7)."""
+def opening_is_over(conn: Connection, again: int) -> None:
+    """Set the congestion window for a connection just established.  RFC 5681 section 3.1.
+
+    `again`: how many times our SYN was sent again; where it was lost the first window is one segment (a MUST there).
+    """
     conn.mss = max(min(conn.peer_mss, conn.own_mss) - (12 if conn.ts_ok else 0), 1)
-    conn.cwnd = conn.shared.profile.initial_cwnd * conn.mss
+    profile = conn.shared.profile
+    conn.cwnd = (profile.initial_cwnd if again <= profile.opening_losses_forgiven else 1) * conn.mss
     conn.ssthresh = 0x7FFF_FFFF
     conn.recover = conn.snd_una
     conn.end_at = NEVER

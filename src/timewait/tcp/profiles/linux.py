@@ -110,6 +110,7 @@ PROFILE: Final[Profile] = derive(
         "whole_text_if_none_waits": (True, "read: tcp_sequence(), net/ipv4/tcp_input.c since 6.17; measured"),
         "scale_fits_buffer": (True, "read: tcp_select_initial_window(), net/ipv4/tcp_output.c; measured"),
         "ecn": (Ecn.ANSWER, "read: net.ipv4.tcp_ecn = 2, net/ipv4/tcp_ipv4.c"),
+        "opening_losses_forgiven": (1, "read: tcp_init_transfer(), net/ipv4/tcp_input.c: total_retrans > 1"),
         "ecn_acked_at_once": (True, "read: __tcp_ecn_check_ce(), net/ipv4/tcp_input.c: tcp_enter_quickack_mode()"),
         "ecn_syn_retries": (0, "read: tcp_ecn_clear_syn(), net/ipv4/tcp_output.c; net.ipv4.tcp_ecn_fallback"),
         "cwnd_needs_use": (True, "read: tcp_is_cwnd_limited(), include/net/tcp.h"),
