@@ -53,7 +53,7 @@ def test_a_port_where_nobody_listens_refuses_in_both_directions(family: Family) 
         assert host.connect(Endpoint(family.engine, 9)).error == "ECONNREFUSED"
         program = Fetch(family.kernel, "")
         bridge.programs.connect(Endpoint(family.kernel, 9), program)
-        assert bridge.run(lambda: program.over, limit=SECOND)
+        assert bridge.run(lambda: program.over, limit=10 * SECOND)
         assert program.error is Errno.ECONNREFUSED
         assert not bridge.programs.channels
 

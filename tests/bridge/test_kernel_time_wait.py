@@ -109,7 +109,7 @@ def waiting(family: Family, timestamps: bool = False, loses: faults.Fault | None
         accepted = host.accept(listener)
         assert accepted.ok
         host.close(accepted.value)
-        assert bridge.run(lambda: bool(gone), limit=5 * SECOND), client.happened
+        assert bridge.run(lambda: bool(gone), limit=10 * SECOND), client.happened
         assert client.happened == ["opened", "ended"]
         wait = Waiting(both, family, listener)
         last = wait.sent("engine")[-1]
@@ -207,7 +207,7 @@ def test_an_old_duplicate_assassinates_the_wait(family: Family) -> None:
         before = [len(wait.sent(name)) for name in ("kernel", "engine")]
         wait.both.bridge.inject(old)
         reset = wait.segment(RST, wait.ours)._replace(window=0)
-        assert wait.both.bridge.run(lambda: wait.sent("engine")[-1].flags == RST, limit=SECOND)
+        assert wait.both.bridge.run(lambda: wait.sent("engine")[-1].flags == RST, limit=10 * SECOND)
         assert [each.flags for each in wait.sent("kernel")[before[0] :]] == [ACK]
         assert wait.sent("engine")[before[1] :] == [old, reset]
-        assert wait.both.bridge.run(lambda: wait.state() == "CLOSED", limit=SECOND)
+        assert wait.both.bridge.run(lambda: wait.state() == "CLOSED", limit=10 * SECOND)

@@ -48,7 +48,7 @@ def opened(browser: Browser, file: Path) -> Iterator[Any]:
     def open_(width: int = 1000, **how: Any) -> tuple[Page, list[str]]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **how)
         contexts.append(context)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(20_000)
         page = context.new_page()
         heard: list[str] = []
         page.on("request", lambda request: heard.append(request.url))

@@ -26,7 +26,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     until = time.monotonic() + 20
     while time.monotonic() < until and not traces(process.pid):
         time.sleep(0.01)
-    time.sleep(0.2)  # it reads who runs here, then begins
+    time.sleep(0.5)  # it reads who runs here, then begins
     return process
 
 
@@ -43,7 +43,7 @@ def test_every_close_of_this_namespace_is_counted_and_none_of_another(tmp_path: 
     file = tmp_path / "host.json"
     with KernelHost() as host, KernelHost() as other:
         here, there = narrow(host, 200), other.listen(SERVICE).value
-        process = start("--netns", str(host.pid), "--trace", "2", "--json", "--save", str(file))
+        process = start("--netns", str(host.pid), "--trace", "5", "--json", "--save", str(file))
         spend(host, here, 120)
         spend(other, there, 30)
         spend(host, here, 10, first="server")
@@ -77,11 +77,11 @@ def test_the_screen_says_who_of_all_closes() -> None:
     require_tracing()
     with KernelHost() as host:
         listener = host.listen(SERVICE).value
-        process = start("--netns", str(host.pid), "--trace", "1")
+        process = start("--netns", str(host.pid), "--trace", "3")
         spend(host, listener, 7, first="server")
         text = " ".join(process.communicate(timeout=60)[0].split())
         pid = host.pid
-    assert "traced 14 closes here in 1 s, 7 of them first" in text
+    assert "traced 14 closes here in 3 s, 7 of them first" in text
     assert "127.0.0.1 -> 127.0.0.1:5432: the other end closes first (traced: 7 of 7 closes)" in text
     assert f"(pid {pid}" in text
     assert "closes first (traced: 7 of 7 closes)" in text.partition("service 127.0.0.1:5432: ")[2]

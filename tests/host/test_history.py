@@ -18,6 +18,7 @@ from timewait.host.limits import timing, wheel_ms
 from timewait.host.snapshot_file import from_text
 from timewait.lab.host import Outcome
 from timewait.lab.kernel import KernelHost
+from timewait.lab.scenario import STALL
 from timewait.system.census import CELL_MS
 from troubles import TROUBLES, ends, look, narrow
 
@@ -143,9 +144,9 @@ def test_eight_services_with_known_schedules_are_reconstructed_within_the_band(t
     for at, closed in zip(services, truth, strict=True):
         past = history(rows[at.port].cells if closed else (), seen.span_ms)
         for number, second in enumerate(past.seconds):
-            # 50 ms either way: on a busy machine the clock and the look may lie a few time slices apart.
+            # On a busy machine the clock and the look may lie so far apart.
             within = [
-                {(now - close.began + 50 * MS) // SECOND, (now - close.ended - 50 * MS) // SECOND} for close in closed
+                {(now - close.began + STALL) // SECOND, (now - close.ended - STALL) // SECOND} for close in closed
             ]
             surely, perhaps = within.count({number}), sum(number in each for each in within)
             assert second.least <= perhaps, (at, number)
@@ -179,7 +180,8 @@ def test_the_forecast_of_a_real_exhaustion_is_right_within_a_tenth(tmp_path: Pat
     ahead = forecast(used, history(used.waits, seen.span_ms).now)
     real = exhausted - (seen.taken_ns - (time.time_ns() - time.monotonic_ns()))
     assert ahead.full_in_s is not None
-    assert ahead.full_in_s == pytest.approx(real / SECOND, rel=0.1)
+    busy = 2 * STALL / SECOND  # the look, or the last connect, may have had to wait for its turn
+    assert abs(ahead.full_in_s - real / SECOND) < real / SECOND / 10 + busy
 
 
 def test_where_a_steady_rate_settles_is_foretold_and_held_to_a_real_minute(tmp_path: Path) -> None:

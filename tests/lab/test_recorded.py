@@ -45,7 +45,7 @@ def test_a_wait_that_the_kernel_begins_anew_is_entered_again() -> None:
         for entry in trace.entries
         if isinstance(entry, Happened) and isinstance(entry.event, Entered) and entry.event.state is State.TIME_WAIT
     ]
-    first, second = waits
+    first, *_, last = waits  # on a busy machine the FIN comes more than twice
     assert first.until is not None
-    assert second.until is not None
-    assert second.until - first.until > SECOND // 10
+    assert last.until is not None
+    assert last.until - first.until > SECOND // 10

@@ -140,7 +140,7 @@ def test_a_process_that_came_and_went_is_named() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             maker = subprocess.Popen(["bash", "-c", f"sleep 0.3; exec 3<>/dev/tcp/127.0.0.1/{port}"])
-            ours = [close for close in watch.closes(1.0) if close.remote_port == port]
+            ours = [close for close in watch.closes(3.0) if close.remote_port == port]
             maker.wait()
     finally:
         watch.close()

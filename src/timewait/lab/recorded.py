@@ -70,13 +70,14 @@ class RecordedHost(KernelHost):
         return time.monotonic_ns()
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
+        began = time.monotonic_ns()
         answer = super()._ask(operation, **arguments)
         trace = self.trace
         if trace is None:
             return answer
         self.listened()
         if operation == "sockets" and not arguments["local_port"] and not arguments["peer_port"]:
-            self._note(trace, answer, self.listened())
+            self._note(trace, answer, began, self.listened())
         elif operation in _CALLS:
             text = f"{_CALLS[operation]}({_about(arguments)})"
             ends = self._ends_of(operation, arguments, answer)
@@ -110,8 +111,9 @@ class RecordedHost(KernelHost):
     def look(self) -> None:
         """Record what states the connections are in, where they changed."""
         if self.trace is not None:
+            began = time.monotonic_ns()
             rows = super()._ask("sockets", mask=ALL_STATES, local_port=0, peer_port=0)
-            self._note(self.trace, rows, self.listened())  # what passed meanwhile comes first
+            self._note(self.trace, rows, began, self.listened())  # what passed meanwhile comes first
 
     def sockets(self, *, local_port: int = 0, peer_port: int = 0) -> list[Socket]:
         """See `Host.sockets`; a look that is recorded."""
@@ -120,7 +122,8 @@ class RecordedHost(KernelHost):
         found = super().sockets()
         return [row for row in found if local_port in (0, row.local.port) and peer_port in (0, row.peer.port)]
 
-    def _note(self, trace: Trace, rows: Sequence[Socket], now: Instant) -> None:
+    def _note(self, trace: Trace, rows: Sequence[Socket], began: Instant, now: Instant) -> None:
+        """Note what changed, by a look made between two times: a wait ends no earlier, and no later, than by them."""
         found = {}
         for row in rows:
             if row.state == "LISTEN":
@@ -128,8 +131,9 @@ class RecordedHost(KernelHost):
             name = FourTuple(*_end(row.local), *_end(row.peer))
             state, until = _STATES[row.state], None if row.time_left is None else now + row.time_left
             before, ends = self._known.get(name, (None, None))
-            found[name] = state, until if ends is None or until is None else max(until, ends)
-            anew = state is State.TIME_WAIT and until is not None and ends is not None and until - ends > _ANEW
+            found[name] = state, until if ends is None or until is None else min(until, ends)
+            least = began + (row.time_left or 0)
+            anew = state is State.TIME_WAIT and ends is not None and least - ends > _ANEW
             if before is not state or anew:
                 found[name] = state, until
                 trace.add(Happened(now, self.name, Entered(name, state, until)))

@@ -5,7 +5,7 @@ from timewait.lab.hand import SILENCE, Hand
 from timewait.lab.scenario import Observation, Scenario, Settings, Stage, observed, rfc
 from timewait.lab.steps import listen, result, settled, state
 from timewait.trace import flag_names
-from timewait.wire.segment import ACK, PSH, SYN, Segment
+from timewait.wire.segment import ACK, FIN, PSH, SYN, Segment
 
 _PORT, _OWN, _FROM = 80, 40000, 41000
 _LISTEN = "RFC 9293 3.10.4, LISTEN: delete the TCB"
@@ -44,7 +44,7 @@ def run(stage: Stage, settings: Settings) -> list[Observation]:
     stage.wire("wire").answers.append(cross)
     crossed.mark()
     opening = host.connect(stage.at("wire", _PORT), source=stage.at("host", _FROM), timeout=900 * MS)
-    stage.wait(SILENCE)
+    stage.until(lambda: any(each.flags & FIN for each in crossed.heard()))
     said = list(dict.fromkeys(_flags([each]) for each in crossed.heard()))
     return [
         observed("half-open, the host is in", half, rfc("SYN-RECEIVED", "RFC 9293 3.10.7.2: SYN")),
