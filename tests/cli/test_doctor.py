@@ -39,7 +39,8 @@ def test_the_exit_status_is_that_of_the_worst_finding(name: str) -> None:
         ([" NOTE", " WARNING", " CRITICAL"].index(" " + due.split()[1]) for due in TROUBLES[name].due), default=0
     )
     assert (done.returncode, done.stderr) == (worst, "")
-    assert max(len(line) for line in done.stdout.splitlines() if "sysctl" not in line) <= 80
+    commands = ("sysctl", "timewait explain")  # never broken: they are there to be copied
+    assert max(len(line) for line in done.stdout.splitlines() if not any(word in line for word in commands)) <= 80
 
 
 def test_the_first_line_names_the_trouble_and_the_screen_its_evidence_before_its_advice() -> None:

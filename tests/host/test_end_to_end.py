@@ -163,8 +163,13 @@ def test_a_restart_that_cannot_bind(tmp_path: Path) -> None:
         assert doctor(host.pid).stdout.startswith(
             "WARNING   restart-blocked  service 127.0.0.1:8080: 5 TIME-WAIT hold "
         )
-        (command,) = [step["command"] for step in found["advice"] if step["command"]]
-        run_as_printed(host, command)
+        forget, ask = [step["command"] for step in found["advice"] if step["command"]]
+        assert ask == f"timewait explain EADDRINUSE --from 127.0.0.1:8080 --try --netns {host.pid}"
+        asked = subprocess.run(
+            [sys.executable, "-m", *shlex.split(ask)], capture_output=True, text=True, timeout=60
+        ).stdout
+        assert "bind() just now fails with SO_REUSEADDR too: the old sockets had been" in " ".join(asked.split())
+        run_as_printed(host, forget)
         for _ in range(2):
             with running(host, *service(True), **options) as process:
                 assert listening(host, 8080, process)

@@ -56,6 +56,12 @@ def forget_time_wait(snapshot: Snapshot, port: int) -> Advice:
     )
 
 
+def look_again(snapshot: Snapshot, do: str, command: str) -> Advice:
+    """Return the advice to ask this program something else about the same namespace; that changes nothing."""
+    where = f" --netns {snapshot.namespace}" if snapshot.namespace else ""
+    return Advice(do, "", command + where)
+
+
 def not_these(*what: str) -> Advice:
     """Return the advice to leave these alone."""
     return Advice("not: " + "; ".join(what))

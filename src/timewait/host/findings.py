@@ -178,7 +178,11 @@ def paws_in_time_wait(look: Look) -> Iterator[Finding]:
         (*_not_ports(look), *(() if recycles else ("tcp_tw_recycle (not on here)",))),
         (
             Advice("let the client close first, or have the NAT use more addresses or ports"),
-            *((Advice("is it rising? look again with --interval 10"),) if grew is None else ()),
+            *(
+                (advice.look_again(look.snapshot, "is it rising?", "timewait doctor --interval 10"),)
+                if grew is None
+                else ()
+            ),
             advice.not_these("switching timestamps off (every other way of reuse goes with them)"),
         ),
         {"since_boot": since, "in_interval": grew},

@@ -48,14 +48,14 @@ def _finding(look: Look, row: Restart) -> Finding:
             ),
             Advice(f"for now: start it when they are gone, within {wait}"),
             advice.forget_time_wait(look.snapshot, row.port),
-            *_which(row),
+            *_which(look, row),
             advice.not_these("any sysctl (none lets bind() pass)", advice.NOT_FIN_TIMEOUT),
         ),
         {"address": row.address, "port": row.port, "running": row.running, "time_wait": row.sockets},
     )
 
 
-def _which(row: Restart) -> Iterator[Advice]:
+def _which(look: Look, row: Restart) -> Iterator[Advice]:
     if not row.running:
-        end = written(row.address, row.port)
-        yield Advice(f"which of the two lacks the flag: timewait explain EADDRINUSE --from {end} --try")
+        line = f"timewait explain EADDRINUSE --from {written(row.address, row.port)} --try"
+        yield advice.look_again(look.snapshot, "which of the two lacks the flag?", line)

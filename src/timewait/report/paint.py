@@ -26,7 +26,7 @@ _RULES: Final = tuple(
         (r"^  (not decidable) ", ("yellow",)),
         (r"^  (do) +(\d)", ("bold green", "bold")),
         (r"([▁▂▃▄▅▆▇█]+)", ("magenta",)),
-        (r"^ +((?:nsenter|ip netns|sysctl|ss) .*)$", ("bold",)),
+        (r"^ +((?:nsenter|ip netns|sysctl|ss|timewait) .*)$", ("bold",)),
         (r"^ +(undo: .*)$", ("dim",)),
     )
 )
