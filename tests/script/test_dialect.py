@@ -75,7 +75,24 @@ CORKED = (
 +0 > P. 81:161(80) ack 1
 """
 )
+# tcp_init_transfer(), net/ipv4/tcp_input.c: more than one SYN-ACK lost; the second comes after three seconds.
+OPENING_LOST_TWICE = (
+    LISTENER
+    + """
++0 < S 0:0(0) win 32767 <mss 1000>
++0 > S. 0:0(0) ack 1 <...>
+* > S. 0:0(0) ack 1 <...>
+* > S. 0:0(0) ack 1 <...>
++.1 < . 1:1(0) ack 1 win 32767
++0 accept(3, ..., ...) = 4
++0 write(4, ..., 2000) = 2000
++0 > . 1:1001(1000) ack 1
++.05 < . 1:1(0) ack 1001 win 32767
++0 > P. 1001:2001(1000) ack 1
+"""
+)
 ONLY_ON_LINUX = {
+    "opening lost twice": OPENING_LOST_TWICE,
     "a small buffer is announced in whole segments, unscaled; one segment may overshoot it, and then a FIN comes": (
         SMALL_BUFFER
         + """

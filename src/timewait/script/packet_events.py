@@ -19,6 +19,8 @@ from timewait.wire.segment import ACK, PSH, SYN, MaximumSegmentSize
 # How much longer than due a packet is waited for, to say when it came after all.
 _LOOK_AHEAD: Final = 3600 * SECOND
 _LOOK_AHEAD_REAL: Final = 1 * SECOND
+# The same for what may come whenever it likes: no retransmission is further away, TCP_RTO_MAX, include/net/tcp.h.
+_LOOK_AHEAD_WHENEVER: Final = 121 * SECOND
 # Ports of the script's side, one after the other: IANA's dynamic range, RFC 6335 section 6.
 _FIRST_PORT: Final = 49152
 
@@ -136,7 +138,8 @@ class PacketEvents:
         script_packet = f"{seconds(first)} {matching.written(packet)}"
         try:
             flow = self.flow_for(packet)
-            ahead = _LOOK_AHEAD if self.run.world.virtual else _LOOK_AHEAD_REAL
+            real = _LOOK_AHEAD_WHENEVER if when.kind is TimeKind.ANY else _LOOK_AHEAD_REAL
+            ahead = _LOOK_AHEAD if self.run.world.virtual else real
             found = self.next_of(flow, last + self.run.tolerance + ahead)
         except PacketError as error:
             self.run.fail("handling packet", error.what, script_packet)
