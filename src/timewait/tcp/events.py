@@ -90,6 +90,7 @@ class Reason(Enum):
     USER_IS_GONE = "new data for a user who has closed", "TCPAbortOnData"
     TW_PAWS = "in TIME-WAIT, with a timestamp older than the last", "PAWSTimewait"
     TW_ACK = "in TIME-WAIT, the peer's pure ACK at RCV.NXT", ""
+    TW_SILENT = "in TIME-WAIT, in the window, and not answered", ""
     TW_ANSWERED = "in TIME-WAIT: answered with an ACK", ""
     TW_SKIPPED = "in TIME-WAIT: the answer fell to the rate limit", "TCPACKSkippedTimeWait"
     TW_NO_ACK = "in TIME-WAIT, without ACK bit", ""

@@ -262,7 +262,8 @@ class Profile:
     tw_exact_ack_restarts: bool = False
     tw_fin_restarts: FinRule = FinRule.ANY
     """The literal text never restarts: a FIN sent again fails the sequence check first.  Most stacks do."""
-    tw_data_replies: bool = True
+    tw_next_text_replies: bool = True
+    """Whether text that begins at RCV.NXT, or reaches past it from before, is answered."""
     tw_new_text_ends: bool = False
     """Whether text past RCV.NXT, however far, draws a RST and ends the wait."""
     tw_stray_ack: StrayRule = StrayRule.ACK

@@ -180,6 +180,8 @@ def judge(wait: TimeWait, segment: Segment, profile: Profile, now: Instant) -> V
     offset = diff(segment.seq, wait.rcv_nxt)
     if text and offset + text > 0 and profile.tw_new_text_ends:
         return Verdict(Reason.TW_NEW_TEXT, Input.LATE_DATA, reset=True)
+    if offset <= 0 < offset + text and not old and not profile.tw_next_text_replies:
+        return Verdict(Reason.TW_SILENT)
     length = segment.length
     limited = length == 0 or flags & SYN != 0
     inside = 0 <= offset < wait.rcv_wnd
@@ -194,14 +196,14 @@ def judge(wait: TimeWait, segment: Segment, profile: Profile, now: Instant) -> V
             Reason.TW_ACK, ack=profile.tw_exact_ack_replies, restart=profile.tw_exact_ack_restarts, limited=True
         )
     if not text and inside and not old and profile.tw_stray_ack is StrayRule.ACK_OUTSIDE:
-        return Verdict(Reason.TW_ACK)
+        return Verdict(Reason.TW_SILENT)
     reason = Reason.TW_PAWS if old else Reason.TW_ANSWERED
     if flags & FIN and not flags & SYN:
         rule = profile.tw_fin_restarts
         restart = rule is FinRule.ANY or (rule is FinRule.AGAIN and offset + length == 0)
         restart = restart and (not old or profile.tw_paws_restarts)
         return Verdict(reason, Input.FIN if restart else None, ack=True, restart=restart, paws=old)
-    replies = profile.tw_data_replies if text else profile.tw_stray_ack is not StrayRule.DROP
+    replies = bool(text) or profile.tw_stray_ack is not StrayRule.DROP
     restart = profile.tw_ack_restarts or (old and profile.tw_paws_restarts)
     return Verdict(reason, ack=replies, restart=restart, limited=limited, paws=old)
 

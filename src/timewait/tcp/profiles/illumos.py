@@ -59,6 +59,7 @@ PROFILE: Final[Profile] = derive(
             StrayRule.ACK_OUTSIDE,
             "read: tcp_time_wait_processing(): TH_ACK_NEEDED outside of the window",
         ),
+        "tw_next_text_replies": (False, "read: tcp_time_wait_processing(): no TH_ACK_NEEDED where seg_seq == tcp_rnxt"),
         "tw_fin_restarts": (FinRule.AGAIN, "read: tcp_time_wait_processing(): TH_FIN with seg_len == -1"),
         "fin_wait_2": (60 * SECOND, "read: _fin_wait_2_flush_interval, usr/src/uts/common/inet/tcp/tcp_tunables.c"),
         "connect_error": (Errno.EADDRINUSE, "chosen: TADDRBUSY of tcp_do_connect()"),
