@@ -250,6 +250,25 @@ def test_illumos_deletes_a_wait_without_a_word_where_nobody_listens_any_more() -
     play("illumos", trace, State.TIME_WAIT)
 
 
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("gvisor", Errno.EADDRINUSE),  # RegisterTransportEndpoint(), ErrPortInUse
+        ("macos", Errno.EADDRINUSE),  # tcp_connect(), as FreeBSD
+        ("lwip", Errno.EADDRINUSE),  # tcp_connect(), ERR_USE
+        ("linux", None),  # tcp_twsk_unique(), twp NULL
+        ("smoltcp", None),  # connect(): is_open() is false in TIME-WAIT
+    ],
+)
+def test_connect_from_a_bound_port_over_time_wait(name: str, error: Errno | None) -> None:
+    pair = Pair(name)
+    client, server = pair.connection(4000, Options(reuse_address=True))
+    pair.close(client)
+    pair.close(server, server=True)
+    assert len(pair.client.waits) == 1
+    assert pair.try_connect(4000, Options(reuse_address=True)) is error
+
+
 def test_a_mac_judges_a_half_open_connection_as_any_other() -> None:
     """tcp_input(), TCPS_SYN_RECEIVED: a SYN in the window draws a challenge ACK; of two resets the exact one counts."""
     trace = """

@@ -15,7 +15,7 @@ _NOT_VALUES: Final = ("name", "title", "basis", "sources", "sysctls")
 NAMES: Final = tuple(field.name for field in fields(Profile) if field.name not in _NOT_VALUES)
 _LABEL: Final = max(map(len, NAMES))
 _NARROWEST: Final = 20  # columns for a profile's values
-_UNSAID: Final = "the default, RFC 9293 and what it builds on"
+_UNSAID: Final = "the default: RFC 9293 and what it builds on, nothing looked up"
 
 
 def overview(found: list[Profile], width: int) -> Iterator[str]:

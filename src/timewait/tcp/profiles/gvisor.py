@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Final
 
 from timewait.clock import MS, SECOND
+from timewait.tcp.events import Errno
 from timewait.tcp.profile import (
     FinRule,
     IsnScheme,
@@ -43,12 +44,20 @@ PROFILE: Final[Profile] = derive(
         ),
         "tw_paws": (False, "read: handleTimeWaitSegment(), rcv.go: no PAWS, it says"),
         "tw_no_ack": (StrayRule.DROP, "read: handleTimeWaitSegment()"),
+        "tw_stray_ack": (StrayRule.ACK, "read: handleTimeWaitSegment(), rcv.go: segSeq != RcvNxt || segLen != 0"),
+        "tw_exact_ack_replies": (False, "read: handleTimeWaitSegment(), rcv.go: segSeq == RcvNxt and no text"),
+        "tw_ack_restarts": (False, "read: handleTimeWaitSegment(), rcv.go: resetTimeWait for the FIN alone"),
         "tw_fin_restarts": (FinRule.AGAIN, "read: handleTimeWaitSegment(), rcv.go: segSeq + 1 == RcvNxt"),
         "rst": (ResetRule.EXACT_OR_CHALLENGE, "read: handleReset(), connect.go: maybeSendOutOfWindowAck()"),
         "fin_wait_2": (60 * SECOND, "read: DefaultTCPLingerTimeout, pkg/tcpip/transport/tcp/protocol.go"),
         "linger2_limit": (120 * SECOND, "read: MaxTCPLingerTimeout, pkg/tcpip/transport/tcp/protocol.go"),
         "reuse_ephemeral": (Reuse.LOOPBACK, "read: TCPTimeWaitReuseLoopbackOnly, protocol.go: the default"),
         "reuse_delay": (SECOND, "read: registerEndpoint(): a second since the last timestamp"),
+        "connect_error": (Errno.EADDRINUSE, "read: connect(), endpoint.go: RegisterTransportEndpoint(), ErrPortInUse"),
+        "connect_exhausted_error": (
+            Errno.EADDRNOTAVAIL,
+            "read: Connect(), pkg/sentry/socket/netstack/netstack.go: for ErrNoPortAvailable of a stream",
+        ),
         "ephemeral_range": ((16000, 65535), "read: FirstEphemeral, pkg/tcpip/ports/ports.go"),
         "port_search": (
             PortSearch.HASHED,

@@ -36,6 +36,8 @@ PROFILE: Final[Profile] = derive(
         "tw_returns": (False, "read: tcp_timewait_input(), src/core/tcp_in.c: nothing reopens"),
         "tw_paws": (False, "read: LWIP_TCP_TIMESTAMPS, src/include/lwip/opt.h: not used locally"),
         "tw_no_ack": (StrayRule.ACK, "read: tcp_timewait_input(): any text is acknowledged"),
+        "tw_exact_ack_replies": (False, "read: tcp_timewait_input(): an empty segment draws nothing"),
+        "tw_ack_restarts": (False, "read: tcp_timewait_input(): TCP_FIN alone sets pcb->tmr"),
         "tw_stray_ack": (StrayRule.DROP, "read: tcp_timewait_input(): an empty segment draws nothing"),
         "tw_fin_restarts": (FinRule.ANY, "read: tcp_timewait_input(): any TCP_FIN sets pcb->tmr"),
         "fin_wait_2": (20 * SECOND, "read: TCP_FIN_WAIT_TIMEOUT, tcp_priv.h; TF_RXCLOSED alone, tcp_slowtmr(), tcp.c"),
