@@ -349,7 +349,6 @@ def test_messages_of_icmp_that_are_no_errors_and_buffers_that_are_nowhere(tmp_pa
         (f"{SERVER}+0 < . 1:1(0) ack 1 win 100 {{tcp_flags=1}}\n", "changes of single fields of a packet are not"),
         (f"--udp_encapsulation=tcp\n{SERVER}", "segments within UDP are not supported"),
         (f"--tcp_md5_secret=x\n{SERVER}", "signatures of TCP-MD5 are not supported"),
-        (f"{SERVER}+0 send(4, ..., 10, MSG_EOR) = 10\n", "joins what writes leave behind"),
         ("0 `/bin/rm -f x`\n", "has no command /bin/rm"),
         ('0 `grep " 0A " /proc/net/tcp`\n', "has no files"),
     ],

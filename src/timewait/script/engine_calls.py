@@ -198,8 +198,7 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
     if flags & process.constant("MSG_FASTOPEN"):
         raise UnknownCallError("the engine has no TCP Fast Open", "leave MSG_FASTOPEN out and call connect()")
     blocks = descriptor.blocking and not flags & process.constant("MSG_DONTWAIT")
-    if host.system == "linux" and flags & process.constant("MSG_EOR"):
-        raise UnknownCallError("the engine joins what writes leave behind", "leave MSG_EOR out")
+    record = host.system == "linux" and flags & process.constant("MSG_EOR") != 0
     copies = flags & process.constant("MSG_ZEROCOPY") != 0 and _is_on(process, descriptor, "SO_ZEROCOPY")
     urgent = flags & process.constant("MSG_OOB") != 0
     more = host.system == "linux" and flags & process.constant("MSG_MORE") != 0
@@ -213,7 +212,7 @@ def _send(process: Process, call: Call, size: int, flags: int) -> Job:
         if not isinstance(host.tcp.handles.get(descriptor.handle), Connection):
             # Linux: tcp_sendmsg() on a socket that was never connected, EPIPE; FreeBSD: sosend(), ENOTCONN.
             return Answer(-1, "ENOTCONN" if host.system == "freebsd" else "EPIPE")
-        taken, events = host.tcp.send(descriptor.handle, bytes(size - sent), host.instant(), urgent, more)
+        taken, events = host.tcp.send(descriptor.handle, bytes(size - sent), host.instant(), urgent, more, record)
         if isinstance(taken, int) and taken and (copies or descriptor.handle in process.errors):
             conn = host.tcp.handles[descriptor.handle]
             assert isinstance(conn, Connection)
@@ -292,7 +291,9 @@ def _ioctl(process: Process, call: Call) -> Job:
 
 def _getsockopt(process: Process, call: Call) -> Job:
     descriptor = process.socket(call)
-    value = get_option(process.host.tcp, process.host.system, descriptor.handle, descriptor.kept, call)
+    value = get_option(
+        process.host.tcp, process.host.system, descriptor.handle, descriptor.kept, call, process.host.instant()
+    )
     if isinstance(value, Errno):
         return done(Answer(-1, value))
     size = Array((Anything(),)) if isinstance(value, Struct) else Array((Number(4),))

@@ -224,7 +224,7 @@ class EngineWorld:
         descriptor = self.process.open.get(handle)
         if descriptor is None or not isinstance(self.tcp.handles.get(descriptor.handle), Connection):
             raise UnknownCallError(f"descriptor {handle} is no connection")
-        return tcp_info.fields(self.tcp, self.system, descriptor.handle)
+        return tcp_info.fields(self.tcp, self.system, descriptor.handle, self._now)
 
     def close(self) -> None:
         """Nothing to end: the world is a value."""

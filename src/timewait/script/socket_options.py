@@ -7,7 +7,7 @@ and that the engine has not, are refused with words.
 from collections.abc import Mapping
 from typing import Final
 
-from timewait.clock import MS, SECOND
+from timewait.clock import MS, SECOND, Instant
 from timewait.script import tcp_info
 from timewait.script.calls import CONSTANTS, OTHER_STACKS_OPTIONS, evaluate
 from timewait.script.syntax import Array, Call, Expression, Number, Struct, Text, Word
@@ -92,7 +92,7 @@ _RANGES: Final = {
 
 
 def get_option(
-    stack: Stack, system: str, handle: int, kept: Mapping[str, Expression], call: Call
+    stack: Stack, system: str, handle: int, kept: Mapping[str, Expression], call: Call, now: Instant
 ) -> Expression | Errno:
     """Return what getsockopt() writes.  Raises `UnknownCallError` for an option that cannot be played."""
     name = _name(call, system)
@@ -105,7 +105,7 @@ def get_option(
         error = stack.take_error(handle)
         return _number(CONSTANTS[system].get(error, 0) if error else 0)
     if name == "TCP_INFO":
-        return Struct({field: Number(value) for field, value in tcp_info.fields(stack, system, handle).items()})
+        return Struct({field: Number(value) for field, value in tcp_info.fields(stack, system, handle, now).items()})
     if name == "SO_LINGER":
         on = options.linger is not None
         onoff, linger = Number(int(on)), Number((options.linger or 0) // SECOND)

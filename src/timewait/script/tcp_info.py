@@ -6,7 +6,8 @@ Fields that the engine keeps no count of are left out, so that an assertion abou
 from collections.abc import Mapping
 from typing import Final
 
-from timewait.clock import US
+from timewait.clock import MS, US, Instant
+from timewait.tcp import chronograph
 from timewait.tcp.connection import Connection, Recovery
 from timewait.tcp.output import sack_blocks
 from timewait.tcp.stack import Stack
@@ -46,7 +47,7 @@ _WINDOW_SCALE: Final = 4
 _ECN: Final = 8
 
 
-def fields(stack: Stack, system: str, handle: int) -> Mapping[str, int]:
+def fields(stack: Stack, system: str, handle: int, now: Instant) -> Mapping[str, int]:
     """Return the fields known of a socket; times in microseconds, windows in octets or segments as Linux has them."""
     state = _FIRST[system] + _STATES[system].index(stack.state(handle))
     owner = stack.handles.get(handle)
@@ -55,6 +56,7 @@ def fields(stack: Stack, system: str, handle: int) -> Mapping[str, int]:
     conn = owner
     mss = max(conn.mss, 1)
     unacked = (conn.snd_nxt - conn.snd_una) & MASK
+    busy, window, buffer = chronograph.times(conn, now)
     sacked = sum((right - left) & MASK for left, right in conn.sacked)
     return {
         "tcpi_state": state,
@@ -78,6 +80,10 @@ def fields(stack: Stack, system: str, handle: int) -> Mapping[str, int]:
         "tcpi_snd_ssthresh": conn.ssthresh if conn.ssthresh == 0x7FFF_FFFF else conn.ssthresh // mss,
         "tcpi_snd_wnd": conn.snd_wnd,
         "tcpi_rcv_wnd": conn.rcv_wnd,
+        "tcpi_busy_time": busy // US,
+        "tcpi_rwnd_limited": window // US,
+        "tcpi_sndbuf_limited": buffer // US,
+        "tcpi_last_data_recv": (now - max(conn.text_at, conn.opened_at)) // MS,
         "tcpi_notsent_bytes": max(0, len(conn.buffer) - unacked),
         "tcpi_rcv_ooopack": len(sack_blocks(conn)),
     }

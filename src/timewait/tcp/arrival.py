@@ -330,6 +330,7 @@ def _check_ack(conn: Connection, segment: Segment, stamp: Timestamps | None, now
                 _round_buffer(conn)
             step(conn, Input.ACK_OF_SYN, out)
             arm_keep_alive(conn, now)
+            conn.opened_at = now
             if conn.pieces:
                 take_early(conn, now, out)
     if offset > ahead:

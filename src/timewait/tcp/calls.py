@@ -4,7 +4,7 @@ Sockets, ports and listeners are in `stack`.  Nothing here arms a timer in the s
 """
 
 from timewait.clock import Instant
-from timewait.tcp import sender
+from timewait.tcp import chronograph, sender
 from timewait.tcp.connection import Connection, step
 from timewait.tcp.events import Errno, Event
 from timewait.tcp.output import emit, emit_reset
@@ -28,7 +28,9 @@ from timewait.wire.seq import MASK
 _QUEUEING = (SYN_SENT, SYN_RECEIVED, ESTABLISHED, CLOSE_WAIT)
 
 
-def send(conn: Connection, data: bytes, now: Instant, out: list[Event], urgent: bool, more: bool) -> int | Errno:
+def send(
+    conn: Connection, data: bytes, now: Instant, out: list[Event], urgent: bool, more: bool, record: bool
+) -> int | Errno:
     """SEND: queue what the buffer has room for and return its size.  Section 3.10.2.
 
     EPIPE once our side is closed; the pending error first, once; EAGAIN when there is no room.
@@ -44,7 +46,11 @@ def send(conn: Connection, data: bytes, now: Instant, out: list[Event], urgent: 
         conn.want_room = True
         return Errno.EAGAIN if data else 0
     taken = data[:room]
+    if taken:
+        chronograph.start(conn, chronograph.Cause.BUSY, now)
     conn.buffer += taken
+    if record and taken and len(taken) == len(data):
+        conn.records += (conn.fin_seq,)  # MSG_EOR: tcp_skb_can_collapse_to(), include/net/tcp.h
     conn.want_room = len(taken) < len(data)
     if urgent and taken:
         conn.snd_up = conn.fin_seq

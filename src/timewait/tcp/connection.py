@@ -142,6 +142,9 @@ _FIELDS: Final = (
     "first_sent_at",
     "handle",
     "heard_at",
+    "held_by",
+    "held_for",
+    "held_since",
     "high_resent",
     "irs",
     "iss",
@@ -159,6 +162,7 @@ _FIELDS: Final = (
     "mss",
     "newest_pieces",
     "old_wait",
+    "opened_at",
     "options",
     "own_mss",
     "passive",
@@ -175,6 +179,7 @@ _FIELDS: Final = (
     "rcv_wnd",
     "read_shut",
     "received",
+    "records",
     "recover",
     "recovery",
     "remote_fin",
@@ -248,6 +253,11 @@ class Connection:
         self.buffer_seq = (iss + 1) & MASK
         self.more = False  # the last write said that more follows
         self.more_now = False  # and is being sent
+        self.records: tuple[int, ...] = ()  # numbers behind the last octets of writes that nothing is joined to
+        # What time is counted for (`chronograph`), since when, and how much there is of each
+        self.held_by = 0
+        self.held_since: Instant = 0
+        self.held_for: tuple[Duration, ...] = (0, 0, 0)
         self.fin_queued = False
         self.fin_sent = False
         self.fin_again = False
@@ -324,6 +334,7 @@ class Connection:
         self.end_at: Instant = NEVER
         self.linger_at: Instant = NEVER
         self.heard_at: Instant = 0
+        self.opened_at: Instant = 0
         self.probes = 0
         self.armed: Instant = NEVER
 
@@ -363,6 +374,7 @@ class Connection:
             tuple(-1 if seq < 0 else (seq - self.irs) & MASK for seq in (self.rcv_up, self.remote_fin)),
             tuple((diff(left, self.iss), diff(right, self.iss)) for left, right in self.sacked),
             tuple((diff(seq, self.irs), data) for seq, data in self.pieces),
+            tuple((seq - self.iss) & MASK for seq in self.records),
             (bytes(self.buffer), bytes(self.received), self.fin_queued, self.fin_sent, self.want_room),
             (self.snd_wnd, self.max_snd_wnd, self.snd_scale, self.rcv_wnd, self.rcv_scale, self.rcv_limit),
             (self.mss, self.peer_mss, self.own_mss, self.cwnd, self.ssthresh, self.duplicate_acks, self.recovery),

@@ -48,6 +48,7 @@ def in_syn_sent(conn: Connection, segment: Segment, now: Instant, out: list[Even
         sender.opening_is_over(conn, again)
         step(conn, Input.SYN_ACK, out)
         arm_keep_alive(conn, now)
+        conn.opened_at = now
         if segment.payload or flags & FIN:
             take_text(conn, segment._replace(seq=conn.rcv_nxt, flags=flags & ~SYN), now, out)
         sender.flush(conn, now, out)

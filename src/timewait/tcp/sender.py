@@ -5,7 +5,8 @@ scoreboard is in `scoreboard`; the timers that fire are in `timeouts`.
 """
 
 from timewait.clock import US, Duration, Instant
-from timewait.tcp import scoreboard
+from timewait.tcp import chronograph, scoreboard
+from timewait.tcp.chronograph import Cause
 from timewait.tcp.connection import NEVER, Connection, Recovery
 from timewait.tcp.events import Event, Writable
 from timewait.tcp.output import emit, emit_opening
@@ -15,6 +16,7 @@ from timewait.wire.segment import ACK, FIN, PSH, Sack, Segment
 from timewait.wire.seq import MASK, diff, gt, le, lt
 
 _NONE = Recovery.NONE
+_WINDOW = Cause.WINDOW
 
 
 def flight(conn: Connection) -> int:
@@ -52,10 +54,10 @@ def transmit(conn: Connection, now: Instant, out: list[Event]) -> None:
         before = conn.snd_nxt
         _send_new(conn, now, out)
         if conn.snd_nxt != before and conn.shared.profile.cwnd_needs_use:
-            _note_use(conn)
+            _note_use(conn, now)
 
 
-def _note_use(conn: Connection) -> None:
+def _note_use(conn: Connection, now: Instant) -> None:
     """Remember how much of the congestion window is used.  Linux: tcp_cwnd_validate(), net/ipv4/tcp_output.c."""
     out = flight(conn)
     limited = out + conn.mss > conn.cwnd
@@ -63,6 +65,8 @@ def _note_use(conn: Connection) -> None:
         conn.cwnd_limited = limited
         conn.most_out = out
         conn.cwnd_seq = conn.snd_nxt
+    if conn.want_room and not limited and conn.snd_nxt == conn.fin_seq:
+        chronograph.start(conn, Cause.BUFFER, now)  # tcp_cwnd_validate(): the user would write more, and may not
 
 
 def _send_new(conn: Connection, now: Instant, out: list[Event]) -> None:
@@ -84,15 +88,30 @@ def _send_new(conn: Connection, now: Instant, out: list[Event]) -> None:
             cwnd += min(conn.duplicate_acks, 2) * mss  # RFC 3042 section 2
         room = min(window, cwnd - in_pipe)
         size = min(unsent, mss, room)
+        if conn.records:
+            size = _within_record(conn, conn.snd_nxt, size)
         if size <= 0:
+            if window <= 0:
+                chronograph.start(conn, Cause.WINDOW, now)
             if not used:
                 _start_probing(conn, now)
             return
-        if size < mss and not _worth_sending(conn, size, unsent, used):
+        ends_record = size < unsent and (conn.snd_nxt + size) & MASK in conn.records
+        if size < mss and not ends_record and not _worth_sending(conn, size, unsent, used):
+            if window < min(unsent, mss):
+                chronograph.start(conn, Cause.WINDOW, now)
             if not used:
                 _start_probing(conn, now)
             return
+        if conn.held_by == _WINDOW:
+            chronograph.stop(conn, Cause.WINDOW, now)
         send_range(conn, conn.snd_nxt, size, now, out)
+
+
+def _within_record(conn: Connection, seq: int, size: int) -> int:
+    """Return how many of `size` octets from `seq` on belong to one record: what MSG_EOR ended is not joined on."""
+    ahead = ((end - seq) & MASK for end in conn.records if gt(end, seq))
+    return min([size, *ahead])
 
 
 def _worth_sending(conn: Connection, size: int, unsent: int, used: int) -> bool:
@@ -111,9 +130,9 @@ def send_range(conn: Connection, seq: int, size: int, now: Instant, out: list[Ev
     buffer = conn.buffer
     payload = bytes(buffer[start : start + size]) if size else b""
     flags = ACK
-    if size and start + size == len(buffer) and not conn.more:
-        flags = ACK | PSH
     end = seq + size
+    if size and ((start + size == len(buffer) and not conn.more) or (conn.records and end & MASK in conn.records)):
+        flags = ACK | PSH
     if (
         conn.fin_queued
         and start + size == len(buffer)
@@ -197,7 +216,9 @@ def _resend_all(conn: Connection, now: Instant, out: list[Event]) -> None:
             return
         to_fin = (conn.fin_seq - conn.resend_seq) & MASK
         left = min((conn.recover - conn.resend_seq) & MASK, to_fin)
-        size = min(left, conn.mss, max(conn.snd_wnd - used, 1 if not used else 0))
+        size = _within_record(
+            conn, conn.resend_seq, min(left, conn.mss, max(conn.snd_wnd - used, 1 if not used else 0))
+        )
         if size <= 0 and to_fin:
             return
         send_range(conn, conn.resend_seq, size, now, out)
@@ -253,8 +274,13 @@ def _advance(conn: Connection, ack: int, acked: int, now: Instant, out: list[Eve
         octets = min(octets, size)  # the FIN's own number is not in the buffer
         del conn.buffer[:octets]
         conn.buffer_seq = (conn.buffer_seq + octets) & MASK
+        if conn.records:
+            conn.records = tuple(end for end in conn.records if gt(end, ack))
+        if not conn.buffer:
+            chronograph.stop(conn, Cause.BUSY, now)
         if conn.want_room:
             conn.want_room = False
+            chronograph.stop(conn, Cause.BUFFER, now)
             if conn.handle:
                 out.append(Writable(conn.handle))
     conn.snd_una = ack
@@ -368,7 +394,7 @@ def cut_window(conn: Connection) -> None:
 def resend_first(conn: Connection, now: Instant, out: list[Event]) -> None:
     """Send the segment at SND.UNA again; the retransmission timer starts anew."""
     size = min((conn.fin_seq - conn.snd_una) & MASK, flight(conn), conn.mss)
-    send_range(conn, conn.snd_una, size, now, out)
+    send_range(conn, conn.snd_una, _within_record(conn, conn.snd_una, size), now, out)
     conn.resend_at = now + conn.rto
 
 

@@ -273,17 +273,17 @@ class Stack(Demux):
     # --- Data
 
     def send(
-        self, handle: int, data: bytes, now: Instant, urgent: bool = False, more: bool = False
+        self, handle: int, data: bytes, now: Instant, urgent: bool = False, more: bool = False, record: bool = False
     ) -> tuple[int | Errno, Events]:
         """Queue data; the result is how much of it found room.  EAGAIN, EPIPE, ENOTCONN, or the pending error.
 
-        `more`: a segment short of MSS may wait for what follows.
+        `more`: a segment short of MSS may wait for what follows.  `record`: nothing is joined to the end of this.
         """
         conn = self.handles.get(handle)
         if not isinstance(conn, Connection):
             return (Errno.EBADF if conn is None else Errno.ENOTCONN), []
         out: Events = []
-        result = calls.send(conn, data, now, out, urgent, more)
+        result = calls.send(conn, data, now, out, urgent, more, record)
         self.settle(conn, now, out)
         return result, out
 
