@@ -355,6 +355,7 @@ def test_assertions_are_kept_as_text() -> None:
         ("0 > S 0:0(0) <mss 1460,sackok>", (1, 24), "unknown option sackok"),
         ("0 > S 0:0(0) <mss>", (1, 15), "mss takes one number"),
         ("0 > S 0:0(0) <wscale 256>", (1, 22), "wscale 256 is out of range"),
+        ("0 > S 0:0(0) <md5 valid>", (1, 15), "digests are neither made nor checked"),
         ("0 > S 0:0(0) <TS val 1>", (1, 15), "TS takes val and ecr"),
         ("0 > S 0:0(0) ack 1 ack 2", (1, 20), "ack is said twice"),
         ("0 < S 0:0(0) <...>", (1, 3), "<...> is for packets that the stack sends"),
