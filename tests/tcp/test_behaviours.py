@@ -213,7 +213,21 @@ ROWS: dict[str, Row] = {
             1,
             11,
             EST,
-        ),
+        )
+        | {
+            "freebsd": [  # tcp_disconnect(), tcp_usrreq.c: sbflush()
+                case(
+                    """
+                    0 peer > us ACK seq=1 ack=1 len=10
+                    0 us > peer ACK seq=1 ack=11
+                    0 us: close
+                    0 us FIN-WAIT-1
+                    0 us > peer FIN,ACK seq=1 ack=11
+                    """,
+                    EST,
+                )
+            ]
+        },
     ),
     "A14": Row(
         "the same after a FIN was sent: RST carries SND.NXT, past the FIN",
@@ -224,7 +238,20 @@ ROWS: dict[str, Row] = {
             11,
             FW1,
             held=True,
-        ),
+        )
+        | {
+            "freebsd": [
+                case(
+                    """
+                    0 peer > us ACK seq=1 ack=1 len=10
+                    0 us > peer ACK seq=2 ack=11
+                    0 us: close
+                    """,
+                    FW1,
+                    held=True,
+                )
+            ]
+        },
     ),
     "A15": Row(
         "octets sent again that were already read do not count as unread",

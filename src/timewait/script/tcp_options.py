@@ -112,7 +112,7 @@ def _cookie(name: Token, parts: list[Part]) -> OptionSpec:
 def _md5(name: Token, parts: list[Part]) -> OptionSpec:
     if len(parts) == 1 and parts[0] in ("valid", "invalid"):
         raise MistakeError(
-            _place(name), "digests are neither made nor checked", "md5 and 16 octets in hexadecimal are sent as they are"
+            _place(name), "digests are neither made nor checked", "md5 and 16 octets in hexadecimal are sent as is"
         )
     digest = _octets(name, parts)
     if len(digest) != 16:

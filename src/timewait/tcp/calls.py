@@ -141,7 +141,7 @@ def close(conn: Connection, now: Instant, out: list[Event]) -> None:
     RFC 9293 section 3.6.1 (SHLD-3), RFC 2525 section 2.17; SO_LINGER is the sockets interface's ABORT.
     """
     counters = conn.shared.counters
-    if conn.received:
+    if conn.received and conn.shared.profile.unread_resets:
         counters["TCPAbortOnClose"] += 1
         abort(conn, now, out)
     elif conn.options.linger == 0:
@@ -149,6 +149,7 @@ def close(conn: Connection, now: Instant, out: list[Event]) -> None:
         abort(conn, now, out)
     else:
         conn.user_gone = True
+        conn.received.clear()
         step(conn, Input.CLOSE, out)
         sender.flush(conn, now, out)
 

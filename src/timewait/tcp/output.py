@@ -143,9 +143,9 @@ def _congestion_marks(conn: Connection, flags: int, seq: int, payload: bytes) ->
     ecn = 0
     if payload and not lt(seq, conn.snd_nxt):
         ecn = ECT0
-        if conn.ecn_cut:
-            flags |= CWR
-            conn.ecn_cut = False
+    if conn.ecn_cut and (ecn or conn.shared.profile.ecn_cut_told_by_any):
+        flags |= CWR
+        conn.ecn_cut = False
     if conn.ecn_echo and not flags & RST:
         flags |= ECE
     return flags, ecn

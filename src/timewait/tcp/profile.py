@@ -329,6 +329,8 @@ class Profile:
     """Whether the RST of an abort carries ACK too."""
     syn_ack_again: bool = True
     """Whether a SYN sent again draws the SYN-ACK again; off: an ACK, as the text has it."""
+    unread_resets: bool = True
+    """Whether closing with text unread resets the connection; off: that text is forgotten and a FIN sent."""
     user_gone_reset_bare: bool = True
     """RST for late data: seq = SEG.ACK without ACK; off: at SND.NXT."""
 
@@ -419,6 +421,8 @@ class Profile:
     ecn: Ecn = Ecn.OFF
     ecn_acked_at_once: bool = False
     """Whether a segment that came marked is acknowledged at once."""
+    ecn_cut_told_by_any: bool = False
+    """Whether any segment tells that the window was cut, and not only new text; RFC 3168 section 6.1.2 wants new."""
     ecn_syn_retries: int = 0
     """How many times a SYN is sent again with that question in it.  RFC 3168 section 6.1.1.1."""
 

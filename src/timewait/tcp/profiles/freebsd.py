@@ -72,6 +72,7 @@ PROFILE: Final[Profile] = derive(
             True,
             "read: tcp_output(), tcp_output.c: TH_FIN of tcp_outflags[], snd_nxt-- for a FIN that was sent",
         ),
+        "unread_resets": (False, "read: tcp_disconnect(), tcp_usrreq.c: sbflush() and tcp_usrclosed()"),
         "reset_carries_ack": (True, "read: tcp_drop() and tcp_outflags[TCPS_CLOSED], tcp_fsm.h: TH_RST|TH_ACK"),
         "syn_layout": ((("mss",), ("wscale",), ("sack", "ts")), "read: tcp_addoptions(), tcp_output.c"),
         "lone_sack_trails": (True, "read: tcp_addoptions() fills the end with end-of-options"),

@@ -18,6 +18,7 @@ PROFILE: Final[Profile] = derive(
         "rto_initial": (3 * SECOND, "read: TCPTV_RTOBASE, tcp_timer.h: one second since 13"),
         "delayed_ack": (100 * MS, "read: TCPTV_DELACK (hz/10), tcp_timer.h: hz/25 since 14"),
         "window_rounds_up": (False, "read: tcp_output(), tcp_output.c: recwin is shifted as it is"),
+        "ecn_cut_told_by_any": (True, "read: tcp_output(), tcp_output.c: TF_ECN_SND_CWR, whatever is sent"),
         "timestamps_required": (
             False,
             "read: tcp_input.c of release 7 has no such check; tolerate_missing_ts is newer",

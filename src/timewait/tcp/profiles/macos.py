@@ -82,6 +82,7 @@ PROFILE: Final[Profile] = derive(
             "read: tcp_output(), tcp_output.c: snd_nxt-- for a FIN that was sent, tcp_outflags[]",
         ),
         "judge_by_buffer": (True, "read: tcp_input(): rcv_wnd is tcp_sbspace(), at least what was announced"),
+        "unread_resets": (True, "read: tcp_disconnect(), bsd/netinet/tcp_usrreq.c: tcp_drop() if sb_cc is not 0"),
         "window_rounds_up": (False, "chosen: not observed here"),
         "receive_buffer": (556_032, "read: tcp_recvspace, tcp_usrreq.c: 1448 * 384"),
         "receive_buffer_active": (None, "read: tcp_recvspace, tcp_usrreq.c, either way"),
