@@ -112,7 +112,6 @@ def test_names_for_conditions(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["{empty}", "--profile", "freebsd", "--set", "net.ipv4.tcp_rfc1337=1"], "freebsd has no setting"),
         (["{empty}", "--define", "=3"], "lacks its name"),
         (["{empty}", "--allow-shell"], "--allow-shell is the kernel's"),
-        (["{empty}", "--world", "kernel", "--set", "a=1"], "--set is the engine's"),
         (["{empty}", "--world", "kernel", "--profile", "linux"], "--profile is the engine's"),
         (["{empty}", "--jobs", "0"], "Invalid value for '--jobs'"),
     ],

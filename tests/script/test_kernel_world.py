@@ -118,6 +118,32 @@ def test_a_command_sees_the_namespace_and_its_status_counts(tmp_path: Path) -> N
     assert "status 3" in failure(played(tmp_path, "+0 `exit 3`\n", "kernel", allow_shell=True)).detail
 
 
+def test_settings_are_the_namespace_s_and_congestion_control_each_socket_s(tmp_path: Path) -> None:
+    require_tun()
+    text = """0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 getsockopt(3, SOL_TCP, TCP_CONGESTION, "reno", [16]) = 0
++0 `grep -q '^7$' /proc/sys/net/ipv4/tcp_fin_timeout`
+"""
+    settings = {"net.ipv4.tcp_congestion_control": "reno", "net.ipv4.tcp_fin_timeout": "7"}
+    before = Path("/proc/sys/net/ipv4/tcp_fin_timeout").read_text()
+    result = played(tmp_path, text, "kernel", settings=settings, allow_shell=True)
+    assert result.passed, result.error or failure(result)
+    assert Path("/proc/sys/net/ipv4/tcp_fin_timeout").read_text() == before
+    for name, value in (("net.ipv4.tcp_congestion_control", "none-such"), ("net.ipv4.none_such", "1")):
+        refused = played(tmp_path, text, "kernel", settings={name: value})
+        assert refused.error is not None
+        assert name in refused.error[0]
+
+
+def test_assertions_while_a_call_blocks_leave_it_alone(tmp_path: Path) -> None:
+    require_tun()
+    text = SERVER + "+0...0.2 read(4, ..., 1000) = 500\n" + "+0 %{ assert tcpi_state == 1 }%\n" * 20
+    text += "+.2 < P. 1:501(500) ack 1 win 257\n+0 > . 1:1(0) ack 501\n+0 %{ assert tcpi_state == 1 }%\n"
+    for world in ("kernel", "engine"):
+        result = played(tmp_path, text, world)
+        assert result.passed, (world, result.error or failure(result))
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     require_tun()
     descriptors = len(os.listdir("/proc/self/fd"))

@@ -52,7 +52,13 @@ Exit status: 0 every script passed, 1 one failed, 64 usage, 69 this machine cann
     help="Our own TCP in virtual time, or this machine's in a private namespace.",
 )
 @click.option("--define", "-D", metavar="NAME[=VALUE]", multiple=True, help="Define a name for #ifdef, or a value.")
-@click.option("--set", "settings", metavar="KNOB=VALUE", multiple=True, help="A setting (sysctl) before each script.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KNOB=VALUE",
+    multiple=True,
+    help="A setting (sysctl) before each script; a kernel's in its namespace.",
+)
 @click.option("--jobs", "-j", type=click.IntRange(1, 256), default=1, show_default=True, help="Scripts side by side.")
 @click.option(
     "--tolerance-usecs", metavar="N", type=click.IntRange(0, 10**9), help="How far times may be off; else the script's."
@@ -89,13 +95,13 @@ def script(
 
     if not path:
         raise UsageError("which scripts? a file or a folder of .pkt files", "try: timewait script --help")
-    _belongs(world, settings, allow_shell)
+    _belongs(world, allow_shell)
     if world == "engine":
         from timewait.tcp.profiles import get
 
         profile = get(profile).name
     asked_of_each = _pairs(settings, "--set")
-    if asked_of_each:
+    if asked_of_each and world == "engine":
         check_settings(profile, asked_of_each)
     asked = [
         Job(
@@ -128,16 +134,11 @@ def script(
     return Exit.OK if all(result.passed for result in results) else Exit.FAILED
 
 
-def _belongs(world: str, settings: tuple[str, ...], allow_shell: bool) -> None:
+def _belongs(world: str, allow_shell: bool) -> None:
     """Refuse what the other world would ignore."""
     if world == "engine" and allow_shell:
         raise UsageError("--allow-shell is the kernel's: the engine answers commands itself", "add --world kernel")
     if world == "kernel":
-        if settings:
-            raise UsageError(
-                "--set is the engine's; in the kernel's world a script sets what it needs by its own commands",
-                "add --world engine, or write `sysctl -w ..` into the script and add --allow-shell",
-            )
         source = click.get_current_context().get_parameter_source("profile")
         if source is click.core.ParameterSource.COMMANDLINE:
             raise UsageError("--profile is the engine's, and this run is the kernel's", "add --world engine")

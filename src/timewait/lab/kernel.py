@@ -199,6 +199,11 @@ class KernelHost:
         ended: Ended | None = self._ask("system_call", name=name, arguments=arguments, patience=patience)
         return ended
 
+    def meanwhile(self, name: str, arguments: tuple[Any, ...]) -> Ended:
+        """Have it make a call that does not block, while another one may still be under way."""
+        ended: Ended = self._ask("meanwhile", name=name, arguments=arguments)
+        return ended
+
     def finish(self, patience: Duration) -> Ended | None:
         """Return how the call that blocks ended, waiting for `patience`; None if it still blocks."""
         ended: Ended | None = self._ask("finish", patience=patience)

@@ -94,7 +94,9 @@ def _world(job: Job, script: Script) -> World:
     if job.world == "kernel":
         from timewait.script.kernel_world import KernelWorld
 
-        kernel: World = KernelWorld(script, allow_shell=job.allow_shell, folder=Path(job.path).parent)
+        kernel: World = KernelWorld(
+            script, allow_shell=job.allow_shell, folder=Path(job.path).parent, settings=job.settings
+        )
         return kernel
     from timewait.script.engine_world import EngineWorld
 

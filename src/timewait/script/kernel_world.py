@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from timewait.clock import MS, Duration, Instant
+from timewait.errors import UsageError
 from timewait.lab.kernel import KernelHost
 from timewait.script import kernel_info
 from timewait.script.addresses import addresses_of, mtu_of
@@ -33,6 +34,7 @@ _AT_ONCE: Final = 200 * MS
 # One that is meant to block is left alone sooner: what follows in the script is due.
 _BLOCKS: Final = 2 * MS
 _LONGEST_COMMAND: Final = 60
+_CONGESTION_CONTROL: Final = "net.ipv4.tcp_congestion_control"
 # How often, and for how many milliseconds each time, a new device is asked whether it works.
 _READY_TRIES: Final = 50
 _READY_PATIENCE: Final = 20
@@ -49,8 +51,18 @@ _MEMORY: Final = (
 class KernelWorld:
     """The kernel under a script.  Raises `UnavailableError` where there is no namespace or TUN device to be had."""
 
-    def __init__(self, script: Script, *, allow_shell: bool, folder: Path | None = None) -> None:
-        """`folder`: where commands run; None: where this process does."""
+    def __init__(
+        self,
+        script: Script,
+        *,
+        allow_shell: bool,
+        folder: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`folder`: where commands run; None: where this process does.  `settings`: sysctls of the namespace.
+
+        Raises `UnavailableError` for a setting that a namespace has not, or cannot have.
+        """
         self.virtual = False
         self.system = "linux"
         self.stack = f"Linux {os.uname().release}"
@@ -71,12 +83,26 @@ class KernelWorld:
         except BaseException:
             self.host.end()
             raise
+        self._congestion = ""
         self._poll = select.poll()
         self._poll.register(self._device, select.POLLIN)
         self.host.route(self._device.name, self.remote)
         self.host.idle = self._read_until
         if bits == 128:
             self._await_ready()
+        try:
+            for name, value in (settings or {}).items():
+                self._set(name, value)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set(self, name: str, value: str) -> None:
+        """Make a setting.  A namespace's default may only be what every user may choose; a socket's is free."""
+        if name == _CONGESTION_CONTROL:
+            self._congestion = value
+        else:
+            self.host.set_sysctl(name, value)
 
     def _await_ready(self) -> None:
         """Wait until IPv6 works on the new device, which may take the kernel a moment after it is up."""
@@ -162,7 +188,19 @@ class KernelWorld:
         except IndexError:
             raise UnknownCallError(f"{call.name}: arguments are missing ({len(call.arguments)} given)") from None
         self._out = read
-        return self._returned(self.host.system_call(name, arguments, _BLOCKS if blocking else _AT_ONCE))
+        ended = self.host.system_call(name, arguments, _BLOCKS if blocking else _AT_ONCE)
+        if call.name == "socket" and self._congestion and ended is not None and not ended.error:
+            self._choose_congestion_control(ended.value)
+        return self._returned(ended)
+
+    def _choose_congestion_control(self, descriptor: int) -> None:
+        """Give a new socket the one asked for; those that it accepts have it from there."""
+        chosen = self.host.system_call("setsockopt", (descriptor, 6, 13, self._congestion.encode()), _AT_ONCE)
+        if chosen is None or chosen.error:
+            raise UsageError(
+                f"{_CONGESTION_CONTROL} = {self._congestion}: this kernel gives it to no socket",
+                "it has those of net.ipv4.tcp_available_congestion_control",
+            )
 
     def finish(self, patience: Duration) -> Returned | None:
         """Return how the blocking call ended, waiting until the time `patience`; None if it still blocks."""
@@ -205,12 +243,12 @@ class KernelWorld:
 
     def tcp_info(self, handle: int) -> Mapping[str, int]:
         """Return the fields of tcp_info of a descriptor of the program."""
-        ended = self.host.system_call("getsockopt", (handle, 6, 11, kernel_info.INFO_SIZE), _AT_ONCE)
-        if ended is None or ended.error:
+        ended = self.host.meanwhile("getsockopt", (handle, 6, 11, kernel_info.INFO_SIZE))
+        if ended.error:
             raise UnknownCallError(f"descriptor {handle} is no connection")
         info = kernel_info.fields(ended.out)
-        memory = self.host.system_call("getsockopt", (handle, 1, _SO_MEMINFO, 4 * len(_MEMORY)), _AT_ONCE)
-        if memory is not None and not memory.error:
+        memory = self.host.meanwhile("getsockopt", (handle, 1, _SO_MEMINFO, 4 * len(_MEMORY)))
+        if not memory.error:
             values = memoryview(memory.out[: len(memory.out) // 4 * 4]).cast("I")
             info |= {f"SK_MEMINFO_{name}": value for name, value in zip(_MEMORY, values, strict=False)}
         return info

@@ -324,6 +324,9 @@ class Agent:
     def do_system_call(self, name: str, arguments: tuple[Any, ...], patience: Duration) -> "Ended | None":
         return self._program().call(name, arguments, patience)
 
+    def do_meanwhile(self, name: str, arguments: tuple[Any, ...]) -> "Ended":
+        return self._program().meanwhile(name, arguments)
+
     def do_finish(self, patience: Duration) -> "Ended | None":
         return self._program().finish(patience)
 

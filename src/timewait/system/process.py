@@ -72,14 +72,12 @@ class Process:
         """Return how the call ended, waiting for `patience`; None if it still blocks."""
         return self._ended if self._done.wait(patience / SECOND) else None
 
+    def meanwhile(self, name: str, arguments: tuple[Any, ...]) -> Ended:
+        """Make a call that does not block, while another one may still be under way, and return how it ended."""
+        return _made(getattr(self, f"_{name}"), arguments)
+
     def _run(self, work: Callable[..., tuple[int, Any]], arguments: tuple[Any, ...]) -> None:
-        began = time.monotonic_ns()
-        value, error, out = -1, "", None
-        try:
-            value, out = work(*arguments)
-        except OSError as failed:
-            error = errno.errorcode.get(failed.errno or 0, str(failed.errno))
-        self._ended = Ended(value, error, out, began, time.monotonic_ns())
+        self._ended = _made(work, arguments)
         self._done.set()
 
     # --- Descriptors
@@ -219,6 +217,16 @@ class Process:
         numbers = {each.fileno(): at for at, each in self._open.items()}
         found = epoll.poll(None if milliseconds < 0 else milliseconds / 1000, most)
         return len(found), [(numbers.get(descriptor, -1), events) for descriptor, events in found]
+
+
+def _made(work: Callable[..., tuple[int, Any]], arguments: tuple[Any, ...]) -> Ended:
+    began = time.monotonic_ns()
+    value, error, out = -1, "", None
+    try:
+        value, out = work(*arguments)
+    except OSError as failed:
+        error = errno.errorcode.get(failed.errno or 0, str(failed.errno))
+    return Ended(value, error, out, began, time.monotonic_ns())
 
 
 def _with_no_buffer(name: str, of: socket.socket, size: int, flags: int) -> tuple[int, None]:
