@@ -36,7 +36,10 @@ def measure(rounds: int) -> None:
         raise SystemExit("install iproute2: apt-get install iproute2")
     ours, theirs, peaks = [], [], []
     start = common.waiting()
-    for _ in range(rounds):
+    for number in range(rounds):
+        if common.waiting() < 0.95 * start:
+            print(f"(the first sockets go after a minute: {number} of {rounds} rounds were in time)")
+            break
         cpu, peak = doctor()
         ours.append(cpu)
         peaks.append(peak)
