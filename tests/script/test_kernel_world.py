@@ -144,6 +144,18 @@ def test_assertions_while_a_call_blocks_leave_it_alone(tmp_path: Path) -> None:
         assert result.passed, (world, result.error or failure(result))
 
 
+def test_a_connection_is_dissolved(tmp_path: Path) -> None:
+    require_tun()
+    text = SERVER + "+0 connect(4, AF_UNSPEC, ...) = 0\n+0 > R. 1:1(0) ack 1\n"  # connect(2); tcp_disconnect()
+    text += "+0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n+0 connect(4, ..., ...) = -1 EINPROGRESS (Under way)\n"
+    text += "+0 > S 0:0(0) <...>\n"
+    result = played(tmp_path, text, "kernel")
+    assert result.passed, result.error or failure(result)
+    refused = played(tmp_path, text, "engine")
+    assert refused.error is not None
+    assert "dissolves no connection" in refused.error[0]
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     require_tun()
     descriptors = len(os.listdir("/proc/self/fd"))

@@ -8,7 +8,7 @@ from timewait.script import messages
 from timewait.script.calls import MAKES_DESCRIPTOR, agrees, evaluate, out_name, shown, strerror, with_descriptors
 from timewait.script.flow import GIVEN_BACK, NOT_ACCEPTED, Flow, Phase
 from timewait.script.run import Run, seconds
-from timewait.script.syntax import ANYTHING, Array, Call, Event, Number, TimeKind
+from timewait.script.syntax import ANYTHING, Array, Call, Event, Number, TimeKind, Word
 from timewait.script.world import Returned
 
 
@@ -82,6 +82,11 @@ class CallEvents:
         """Follow what a call is about to do to its flow, as the segments it causes come at once."""
         flow = self.flow_of(call)
         connects = call.name == "connect" or (call.name in ("sendto", "sendmsg") and "MSG_FASTOPEN" in repr(call))
+        if flow is not None and connects and flow.phase is Phase.DISSOLVED:
+            again = Flow(descriptor=flow.descriptor)
+            flow.descriptor = GIVEN_BACK
+            self.run.flows.append(again)
+            flow = again
         if flow is not None and connects and flow.phase is Phase.NEW:
             flow.phase = Phase.CONNECTING
             flow.remote_port = self.run.world.addresses.connect_port
@@ -103,6 +108,8 @@ class CallEvents:
                 self.run.flows.append(self.run.under_test)
             elif call.name.startswith("accept"):
                 self.accepted(number)
+        elif call.name == "connect" and call.arguments[1:2] == (Word("AF_UNSPEC"),) and flow is not None:
+            flow.phase = Phase.DISSOLVED
         elif call.name == "pipe":
             self.name_both_ends(call, returned)
         elif call.name == "listen" and flow is not None:
@@ -131,11 +138,15 @@ class CallEvents:
                 flow.descriptor = GIVEN_BACK
 
     def accepted(self, number: int) -> None:
-        """Give the oldest passive flow without a descriptor the one that accept() returned."""
-        for flow in self.run.flows:
-            if flow.descriptor == NOT_ACCEPTED and flow.phase is Phase.OPEN:
-                flow.descriptor = number
-                return
+        """Give the oldest passive flow without a descriptor the one that accept() returned.
+
+        With Fast Open that may be before the handshake is over: RFC 7413 section 4.2.2.
+        """
+        for phase in (Phase.OPEN, Phase.PASSIVE_ANSWERED):
+            for flow in self.run.flows:
+                if flow.descriptor == NOT_ACCEPTED and flow.phase is phase:
+                    flow.descriptor = number
+                    return
 
     def fault(self, call: Call, mapped: Call, returned: Returned) -> str:
         """Return what is wrong with a call's result, in packetdrill's words; empty if nothing is."""

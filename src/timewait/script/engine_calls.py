@@ -70,6 +70,8 @@ def _accept(process: Process, call: Call) -> Job:
 
 def _connect(process: Process, call: Call) -> Job:
     descriptor = process.socket(call)
+    if call.arguments[1:2] == (Word("AF_UNSPEC"),):
+        raise UnknownCallError("the engine dissolves no connection", "close it and open another socket")
     host = process.host
     stack = host.tcp
     if descriptor.connecting:

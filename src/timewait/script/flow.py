@@ -20,6 +20,7 @@ class Phase(Enum):
     CONNECTING = "connecting"
     SYN_SENT = "SYN sent"
     OPEN = "open"
+    DISSOLVED = "dissolved"
 
 
 # A flow's descriptor while it has none: not yet, or not any more.

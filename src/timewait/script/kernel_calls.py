@@ -53,6 +53,8 @@ def _bind(world: Asking, call: Call) -> Asked:
 
 
 def _connect(world: Asking, call: Call) -> Asked:
+    if call.arguments[1:2] == (Word("AF_UNSPEC"),):
+        return "disconnect", (world.number(call, 0),), nothing
     return "connect", (world.number(call, 0), world.remote, world.addresses.connect_port), nothing
 
 

@@ -124,6 +124,13 @@ class Process:
         self._of_socket(number).connect((address, port))
         return 0, None
 
+    def _disconnect(self, number: int) -> tuple[int, Any]:
+        # connect() to an address of no family, which the interpreter has no way to write: connect(2).
+        address = bytes(16)
+        return _checked(
+            ctypes.CDLL(None, use_errno=True).connect(self._of_socket(number).fileno(), address, len(address))
+        )
+
     def _receive(self, number: int, size: int, flags: int) -> tuple[int, Any]:
         return len(self._of_socket(number).recv(min(size, _LARGEST), flags)), None
 
@@ -232,7 +239,11 @@ def _made(work: Callable[..., tuple[int, Any]], arguments: tuple[Any, ...]) -> E
 def _with_no_buffer(name: str, of: socket.socket, size: int, flags: int) -> tuple[int, None]:
     """Make a call with NULL for its buffer, past the interpreter, which would not."""
     library = ctypes.CDLL(None, use_errno=True)
-    made: int = getattr(library, name)(of.fileno(), None, ctypes.c_size_t(size), flags)
+    return _checked(getattr(library, name)(of.fileno(), None, ctypes.c_size_t(size), flags))
+
+
+def _checked(made: int) -> tuple[int, None]:
+    """Return what a call of the library returned; raise its error."""
     if made < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
