@@ -129,7 +129,7 @@ def _own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int
 def _own_ranges(to: Endpoint) -> dict[tuple[int, int], int] | None:
     from timewait.host import collector
 
-    return collector.own_ranges(to)
+    return collector.own_ranges(to).get(to)
 
 
 def _source_for(address: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import time
 from timewait.endpoint import Endpoint
 from timewait.errors import TimewaitError
 from timewait.host import bound
-from timewait.host.budget import NOBODY, Budget, budgets, late_ports, pool_of, ports_of, took_last_first
+from timewait.host.budget import NOBODY, Budget, Pool, budgets, late_ports, pool_of, ports_of, took_last_first
 from timewait.host.history import may_fill
 from timewait.host.limits import Limits
 from timewait.host.restarts import restarts
@@ -173,8 +173,8 @@ def _with_ranges(snapshot: Snapshot, every: list[Budget], limits: Limits) -> Sna
     )
     found = [
         OwnRange(*to, low, high, used)
-        for to in list(asked)[:_MOST_OWNED]
-        for (low, high), used in (own_ranges(to) or {}).items()
+        for to, narrowed in own_ranges(*list(asked)[:_MOST_OWNED]).items()
+        for (low, high), used in narrowed.items()
     ]
     return snapshot._replace(ranges=tuple(found))
 
@@ -235,27 +235,32 @@ def own_end(source: Endpoint, to: Endpoint | None) -> tuple[bool, dict[str, int]
     return machine.has_address(source.address), held, pair if to and to.port and source.port else None
 
 
-def own_ranges(to: Endpoint) -> dict[tuple[int, int], int] | None:
-    """Return the port ranges that live sockets towards `to` have of their own, and how many ports of each are in use.
+def own_ranges(*destinations: Endpoint) -> dict[Endpoint, dict[tuple[int, int], int]]:
+    """Return the port ranges that live sockets towards each have of their own, and how many ports of each are in use.
 
-    None where there is no such socket, or none that may be asked.  net/ipv4/inet_connection_sock.c,
+    Left out where there is no such socket, or none that may be asked.  net/ipv4/inet_connection_sock.c,
     inet_sk_get_local_port_range: a bound outside of the namespace's range is as none.
     """
     from timewait.system.port_sharing import ranges
 
-    rows = [row for row in stream(ALL_STATES & ~state_mask(LISTEN), DumpState(), peer_port=to.port) if row.peer == to]
-    asked = ranges([row.inode for row in rows if row.inode][:_MOST_ASKED])
-    if not asked:
-        return None
+    mask = ALL_STATES & ~state_mask(LISTEN)
+    there = {to: list(stream(mask, DumpState(), peer=to.address, peer_port=to.port)) for to in destinations}
+    live = [[row.inode for row in rows if row.inode][:_MOST_ASKED] for rows in there.values()]
+    asked = ranges([inode for inodes in live for inode in inodes])
     pool = pool_of(_sysctls([]), ())
-    used = {row.local.port for row in rows}
-    found = {}
-    for own_low, own_high in set(asked.values()):
-        low = own_low if pool.low <= own_low <= pool.high else pool.low
-        high = own_high if low <= own_high <= pool.high else pool.high
-        if (low, high) != (pool.low, pool.high):
-            found[low, high] = sum(low <= port <= high for port in used)
+    found: dict[Endpoint, dict[tuple[int, int], int]] = {}
+    for to, rows in there.items():
+        bounds = {asked[row.inode] for row in rows if row.inode in asked}
+        if bounds:
+            used = {row.local.port for row in rows}
+            narrowed = {_within(pool, *own) for own in bounds} - {(pool.low, pool.high)}
+            found[to] = {(low, high): sum(low <= port <= high for port in used) for low, high in narrowed}
     return found
+
+
+def _within(pool: Pool, own_low: int, own_high: int) -> tuple[int, int]:
+    low = own_low if pool.low <= own_low <= pool.high else pool.low
+    return low, own_high if low <= own_high <= pool.high else pool.high
 
 
 def _inodes(local: str, address: str, port: int) -> set[int]:
