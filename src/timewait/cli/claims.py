@@ -10,7 +10,7 @@ from timewait.cli.page_file import html_option, write_page
 from timewait.cli.states import width
 from timewait.errors import Exit
 from timewait.lab import claims as known
-from timewait.lab.scenario import ENGINE, KERNEL, LINUX
+from timewait.lab.scenario import LINUX, WORLDS
 
 _EPILOG = """\b
 Examples:
@@ -41,7 +41,7 @@ class _Number(click.ParamType[str]):
 @click.command(epilog=_EPILOG)
 @click.argument("number", nargs=-1, type=_Number())
 @click.option("--list", "listed", is_flag=True, help="Only list the claims.")
-@click.option("--world", type=click.Choice([ENGINE, KERNEL, "all"]), default="all", show_default=True, help="Where.")
+@click.option("--world", type=click.Choice([*WORLDS, "all"]), default="all", show_default=True, help="Where.")
 @click.option("--profile", metavar="NAME", default="linux", show_default=True, help="What the engine is.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The engine's chances.")
 @html_option
@@ -52,15 +52,15 @@ def claims(
     """Put what is said about TIME-WAIT on trial: each claim with a verdict that follows from its evidence.
 
     A claim holds, holds only under conditions, or does not hold.  The evidence is what scenarios of the catalogue
-    show on this machine's kernel, in private namespaces that vanish with the run, and in the engine.  Without
-    namespaces the engine is heard alone.
+    show on this machine's kernel, in private namespaces that vanish with the run, in the engine and, for those of two
+    hosts, with the one at one end and the other at the other.  Without namespaces the engine is heard alone.
     """
     from timewait.report import claims as report
 
     asked = [known.get(each) for each in dict.fromkeys(number)] or known.every()
     if listed:
         return _print(report.list_lines(asked, width()))
-    hearings = _hear(asked, [ENGINE, KERNEL] if world == "all" else [world], profile, seed, traced=html is not None)
+    hearings = _hear(asked, list(WORLDS) if world == "all" else [world], profile, seed, traced=html is not None)
     if html is not None:
         from timewait.report.claims_page import claims_page
 

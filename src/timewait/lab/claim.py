@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from timewait.lab.scenario import ENGINE, KERNEL, Value
+from timewait.lab.scenario import WORLDS, Value
 
 
 class Verdict(StrEnum):
@@ -85,7 +85,7 @@ class Point(NamedTuple):
     only_if: str = ""
     settings: Mapping[str, str] = MappingProxyType({})
     profile: str = ""
-    worlds: tuple[str, ...] = (ENGINE, KERNEL)
+    worlds: tuple[str, ...] = WORLDS
 
 
 def essential(says: str, scenario: str, observation: str, foreseen: Foreseen, **how: str) -> Point:

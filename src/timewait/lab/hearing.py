@@ -1,6 +1,7 @@
 """A claim heard: the scenarios of its points run in every world, each point held to what they saw.
 
-What decides a point is what the running kernel showed; where no kernel looked at it, the engine.
+What decides a point is what the running kernel showed; where no kernel looked at it, the engine; else both together,
+each at one end of a bridge.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +9,9 @@ from typing import NamedTuple
 
 from timewait.lab import catalog
 from timewait.lab.claim import Claim, Point, Ruling, joined, ruling
-from timewait.lab.scenario import ENGINE, KERNEL, Observation
+from timewait.lab.scenario import BRIDGE, ENGINE, KERNEL, Observation
 from timewait.lab.trial import Result, Trial, Trials
+from timewait.lab.trial import trials as each_way
 
 
 class Seen(NamedTuple):
@@ -66,16 +68,15 @@ def trials_of(point: Point, worlds: Sequence[str], profile: str, seed: int = 0) 
     """Return the trials that show a point, the kernel's first."""
     scenario = catalog.get(point.scenario)
     settings = scenario.settings(point.settings)
-    can = [
-        world for world in (KERNEL, ENGINE) if world in worlds and world in point.worlds and world in scenario.worlds
-    ]
+    can = {*worlds} & {*point.worlds} & {*scenario.worlds}
     if point.profile:
         return [Trial(scenario, settings, ENGINE, point.profile, seed)] if ENGINE in worlds else []
-    return [Trial(scenario, settings, world, profile, seed) for world in can]
+    asked = [world for world in (KERNEL, ENGINE, BRIDGE) if world in can]
+    return [trial for world in asked for trial in each_way(scenario, world, settings, profile, seed)]
 
 
 def _key(trial: Trial) -> tuple[object, ...]:
-    return trial.scenario.name, tuple(sorted(trial.settings.items())), trial.world, trial.profile
+    return trial.scenario.name, tuple(sorted(trial.settings.items())), trial.world, trial.profile, trial.engine
 
 
 def trials(claims: Sequence[Claim], worlds: Sequence[str], profile: str, seed: int = 0) -> list[Trial]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from timewait.clock import readable
 from timewait.lab.claim import Claim, Foreseen, Verdict, Weight
-from timewait.lab.scenario import ENGINE, KERNEL
+from timewait.lab.scenario import BRIDGE, ENGINE, KERNEL
 from timewait.report.columns import wrapped
 from timewait.report.lab import result_data, value_text, world_name
 
@@ -100,11 +100,12 @@ def _verdict(hearing: "Hearing", width: int, indent: str) -> Iterator[str]:
 def _evidence(hearing: "Hearing", width: int) -> Iterator[str]:
     worlds = worlds_of(hearing.evidence)
     heads = ("", "IF IT IS TRUE", "", *(world.upper() for world in worlds))
-    rest = width - 3 - (1 + len(worlds)) * (_COLUMN + 2)
     rows = []
     for each in hearing.evidence:
         rows.append((mark(each), each.point.says, foreseen_text(each), *seen_texts(each, worlds)))
-    yield from wrapped(heads, rows, (1, rest, *([_COLUMN] * (1 + len(worlds)))))
+    columns = list(zip(heads, *rows, strict=True))[2:]
+    widths = [min(_COLUMN, max(map(len, column))) for column in columns]
+    yield from wrapped(heads, rows, (1, width - 3 - sum(widths) - 2 * len(widths), *widths))
     yield ""
     marks = {mark(each) for each in hearing.evidence}
     legend = {"+": "+ so it is", "-": "- it is not", ".": ". decides nothing", "?": "? nobody could look"}
@@ -141,17 +142,34 @@ def foreseen_text(evidence: "Evidence") -> str:
 
 
 def worlds_of(evidence: "Sequence[Evidence]") -> list[str]:
-    """Return the worlds that showed anything: the kernel first, then the engine as the stack that was asked for."""
-    names = {world_name(one.result) for each in evidence for one in each.seen if one.observation is not None}
-    asked = {world_name(one.result) for each in evidence for one in each.seen if not each.point.profile}
-    return sorted(names & (asked | {KERNEL}) or {ENGINE}, key=lambda name: name != KERNEL)
+    """Return the worlds that showed anything: the kernel, the engine as the stack that was asked for, the bridge."""
+    names = {_world(one) for each in evidence for one in each.seen if one.observation is not None}
+    asked = {_world(one) for each in evidence for one in each.seen if not each.point.profile}
+    return sorted(names & (asked | {KERNEL}) or {ENGINE}, key=lambda name: (name != KERNEL, name == BRIDGE))
+
+
+def _world(seen: "Seen") -> str:
+    """Return a world's name; a bridge has one, whichever end is ours."""
+    return BRIDGE if seen.result.trial.world == BRIDGE else world_name(seen.result)
 
 
 def seen_texts(evidence: "Evidence", worlds: "Sequence[str]") -> list[str]:
-    """Return what each of these worlds showed; a stack that the point names stands in the engine's column, named."""
+    """Return what each of these worlds showed; a stack that the point names stands in the engine's column, named.
+
+    Both ends of a bridge stand in one, and where they differ both with their names.
+    """
     fixed = evidence.point.profile
-    found = {worlds[-1] if fixed else world_name(one.result): _seen_text(one, fixed) for one in evidence.seen}
-    return [found.get(world, "-") for world in worlds]
+    engine = next((world for world in worlds if world.startswith(ENGINE)), worlds[-1])
+    found: dict[str, dict[str, str]] = {}
+    for one in evidence.seen:
+        texts = found.setdefault(engine if fixed else _world(one), {})
+        texts.setdefault(_seen_text(one, fixed), one.result.trial.engine)
+    return [_joined(found[world]) if world in found else "-" for world in worlds]
+
+
+def _joined(texts: dict[str, str]) -> str:
+    """Return what was seen, once, or each with the host that the engine was then."""
+    return next(iter(texts)) if len(texts) == 1 else ", ".join(f"{text} (ours: {at})" for text, at in texts.items())
 
 
 def _seen_text(seen: "Seen", fixed: str) -> str:
@@ -192,6 +210,8 @@ def _circumstances(results: "Sequence[Result]", width: int) -> Iterator[str]:
     if engine:
         seed = next(result.trial.seed for result in results if result.trial.world == ENGINE)
         yield from _labelled("engine", f"profile {', '.join(engine)}, seed {seed}, virtual time", width)
+    if any(result.trial.world == BRIDGE for result in results):
+        yield from _labelled("bridge", "the engine at one end, this kernel at the other, each way round", width)
     if results:
         yield from _labelled("took", readable(max(result.took for result in results)), width)
 
