@@ -61,6 +61,29 @@ def aborts(lead: str, seq: int, ack: int, start: State | None, **settings: Any) 
     }
 
 
+def _reset_while_opening(error: str) -> list[Case]:
+    """A passive end listens again; an active one, in a simultaneous open, is told the error."""
+    return [
+        case(
+            "0 peer > us RST seq=1\n0 us CLOSED\n0 peer > us SYN seq=0\n0 us SYN-RECEIVED\n"
+            "0 us > peer SYN,ACK seq=0 ack=1",
+            SR,
+            passive=True,
+        ),
+        case(
+            f"""
+            0.000 peer > us SYN seq=0
+            0.000 us SYN-RECEIVED
+            0.000 us > peer SYN,ACK seq=0 ack=1
+            0.000 peer > us RST seq=1
+            0.000 us CLOSED
+            0.000 us fails {error}
+            """,
+            SS,
+        ),
+    ]
+
+
 def each(states: tuple[State, ...], trace: str, **settings: Any) -> list[Case]:
     """One trace in several states; S is 2 where our FIN is out, R is 2 where the peer's came."""
     cases = []
@@ -740,45 +763,9 @@ ROWS: dict[str, Row] = {
     "E7": Row(
         "RST in SYN-RECEIVED: back to LISTEN when passive, refused when active",
         "3.10.7.4",
-        [
-            case(
-                "0 peer > us RST seq=1\n0 us CLOSED\n0 peer > us SYN seq=0\n0 us SYN-RECEIVED\n"
-                "0 us > peer SYN,ACK seq=0 ack=1",
-                SR,
-                passive=True,
-            ),
-            case(
-                """
-                0.000 peer > us SYN seq=0
-                0.000 us SYN-RECEIVED
-                0.000 us > peer SYN,ACK seq=0 ack=1
-                0.000 peer > us RST seq=1
-                0.000 us CLOSED
-                0.000 us fails ECONNREFUSED
-                """,
-                SS,
-            ),
-        ],
+        _reset_while_opening("ECONNREFUSED"),
         # tcp_reset(), net/ipv4/tcp_input.c; measured
-        linux=[
-            case(
-                "0 peer > us RST seq=1\n0 us CLOSED\n0 peer > us SYN seq=0\n0 us SYN-RECEIVED\n"
-                "0 us > peer SYN,ACK seq=0 ack=1",
-                SR,
-                passive=True,
-            ),
-            case(
-                """
-                0.000 peer > us SYN seq=0
-                0.000 us SYN-RECEIVED
-                0.000 us > peer SYN,ACK seq=0 ack=1
-                0.000 peer > us RST seq=1
-                0.000 us CLOSED
-                0.000 us fails ECONNRESET
-                """,
-                SS,
-            ),
-        ],
+        linux=_reset_while_opening("ECONNRESET"),
     ),
     "F1": Row(
         "SYN in CW, FW1, FW2, CL, LA at any number: challenge ACK",
